@@ -1,0 +1,1 @@
+"""Requests, scheduling, decoding and experiments."""

@@ -1,0 +1,1 @@
+"""A Triton backend that compiles kernels to native CPU code."""
