@@ -30,7 +30,7 @@ Packer = Callable[..., bytes]
 
 
 class Slot(NamedTuple):
-    """One 8-byte slot: how it is stored, and the Python expression that reads its value from the arguments."""
+    """One 8-byte slot: how it is stored, and the Python expression of its value."""
 
     format: str
     value: str
@@ -56,7 +56,7 @@ def pointer(value: Any) -> int:
     device = getattr(value, "device", None)
     if device is not None and getattr(device, "type", device) != "cpu":
         raise LaunchArgumentError(
-            f"a compiled CPU kernel was passed a tensor on device {str(device)!r}; move it to the CPU with .cpu()"
+            f"a compiled CPU kernel was passed a tensor on device {device}; move it with .cpu()"
         )
     if hasattr(value, "data_ptr"):
         return int(value.data_ptr())
@@ -64,8 +64,10 @@ def pointer(value: Any) -> int:
 
 
 def _descriptor_slots(signature: str, value: str) -> Iterator[Slot]:
-    """Slots of a host-side tensor descriptor, in the order in which Triton's rewrite to pointers declares them:
-    base, shape, strides, is padding NaN, is rounding to TF32 on, and shape and strides once more."""
+    """Slots of a host-side tensor descriptor, in the order of Triton's rewrite to pointers.
+
+    Base, shape, strides, is padding NaN, is rounding to TF32 on, and shape and strides once more.
+    """
     match = _DESCRIPTOR.match(signature)
     if match is None:
         raise LaunchArgumentError(f"cannot read the tensor descriptor type {signature}")

@@ -33,8 +33,8 @@ class CPUInterface:
         return 0
 
 
-# About the last-level cache of a server part's core complex. Writing it takes a few milliseconds; the 256 MiB that
-# GPUs use would leave time for three runs of a kernel.
+# About the last-level cache of a server part's core complex. Writing it takes a few milliseconds; the 256 MiB
+# that GPUs use would leave time for three runs of a kernel.
 CACHE_BYTES = 32 * 2**20
 
 

@@ -1,7 +1,7 @@
 """The compiler that Triton finds through the `triton.backends` entry point: Triton IR, LLVM IR, object code.
 
-Triton imports this module while it is itself being imported. So anything that imports `triton.language`, and LLVM,
-whose loading processes that use a GPU should not pay for, is imported where it is used.
+Triton imports this module while it is itself being imported. So anything that imports `triton.language`, and
+LLVM, whose loading processes that use a GPU should not pay for, is imported where it is used.
 """
 
 import hashlib

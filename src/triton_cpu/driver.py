@@ -1,7 +1,7 @@
 """The driver that Triton finds through the `triton.backends` entry point.
 
-Triton imports this module in every process, those that use a GPU too; torch and LLVM are loaded only when a driver
-is made.
+Triton imports this module in every process, those that use a GPU too; torch and LLVM are loaded only when a
+driver is made.
 """
 
 import os
@@ -15,7 +15,7 @@ MAX_THREADS = 2**30
 
 
 class LoadedKernel(NamedTuple):
-    """What Triton keeps of a loaded binary. The first two are the module and the function: both the address here."""
+    """What Triton keeps of a loaded binary; the module and the function are both its address here."""
 
     module: int
     function: int
@@ -55,7 +55,7 @@ class CPUDriver(DriverBase):
 
     @staticmethod
     def is_active() -> bool:
-        """Whether to run kernels here: no GPU, or TRITON_DEFAULT_BACKEND=cpu. (Triton refuses two active drivers.)"""
+        """Without a GPU, or if TRITON_DEFAULT_BACKEND=cpu: Triton refuses to start with two active drivers."""
         if os.environ.get("TRITON_DEFAULT_BACKEND") == "cpu":
             return True
         import torch

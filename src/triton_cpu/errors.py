@@ -6,7 +6,7 @@ class UnsupportedMachineError(RuntimeError):
 
 
 class NativeCodeError(RuntimeError):
-    """LLVM refused the intermediate code that the backend generated: a fault of the backend, not of the kernel."""
+    """LLVM refused what the code generator wrote: a fault of the backend, not of the kernel."""
 
 
 class LaunchArgumentError(TypeError):

@@ -1,7 +1,7 @@
 """Conversions of fp8e4b15, the one 8-bit float that Triton's IR has no type for and leaves to each backend.
 
-1 sign, 4 exponent and 3 mantissa bits, exponent bias 15, no infinities and no NaN: the top of an IEEE half that lies
-below 2, shifted. So the conversion is bit shifting.
+1 sign, 4 exponent and 3 mantissa bits, exponent bias 15, no infinities and no NaN: the top of an IEEE half
+that lies below 2, shifted. So the conversion is bit shifting.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ def _from_half(value: Any, semantic: Any) -> Any:
 
 @core.builtin
 def convert_fp8e4b15(value: Any, dtype: Any, fp_downcast_rounding: Any = None, _semantic: Any = None) -> Any:
-    """Casts a tensor from or to fp8e4b15, to nearest with ties to even; too large numbers become the largest."""
+    """Casts a tensor from or to fp8e4b15: to nearest, ties to even, saturating."""
     if value.type.scalar.is_fp8e4b15():
         return _to_half(value, _semantic).to(dtype, _semantic=_semantic)
     half = value.to(core.float16, _semantic=_semantic)

@@ -1,7 +1,7 @@
 """`triton.language.extra.libdevice` on a CPU.
 
-Each function becomes a `tt.extern_elementwise` whose symbol is the function's name in `vecmath`; the code generator picks
-the vector width and the float type from the operands.
+Each function becomes a `tt.extern_elementwise` whose symbol is the function's name in `vecmath`; the code
+generator picks the vector width and the float type from the operands.
 """
 
 from typing import Any

@@ -41,7 +41,7 @@ def host_machine() -> HostMachine:
     processor = platform.machine()
     if sys.platform != "linux" or processor not in PROCESSORS:
         raise UnsupportedMachineError(
-            f"compiled CPU kernels need Linux on {' or '.join(PROCESSORS)}, this is {sys.platform} on {processor}; "
+            f"compiled CPU kernels need Linux on {' or '.join(PROCESSORS)}, not {sys.platform} {processor}; "
             "set TRITON_INTERPRET=1 to interpret kernels instead"
         )
     features = llvm.get_host_cpu_features().flatten()
@@ -108,7 +108,9 @@ def _linker() -> Any:
 
 
 def load_object(code: bytes, symbol: str, imports: dict[str, int] | None = None) -> int:
-    """Address of function `symbol` in object bytes, linked against this process and `imports` (name to address).
+    """Address of function `symbol` in object bytes.
+
+    They are linked against this process and `imports` (name to address).
 
     The code stays loaded as long as the process lives, so the address may be kept anywhere.
     Raises NativeCodeError where the object is damaged or a symbol is missing.

@@ -1,6 +1,7 @@
 """Recording kernel launches, to run them again in one native call.
 
-What a CUDA graph does for a GPU: a launch through Python takes tens of microseconds, one in a replay well under one.
+What a CUDA graph does for a GPU: a launch through Python takes tens of microseconds, one in a replay well
+under one.
 """
 
 import threading
@@ -15,9 +16,9 @@ from triton_cpu.thread_team import run_records
 class Recording:
     """The launches made in a `record()` block, in order.
 
-    Arguments are those of the recorded launches: the same tensors (which it keeps alive) and the same numbers. Whoever
-    replays changes what a tensor holds, not which tensor it is. Operations other than kernel launches (torch's
-    own, for instance) are not recorded.
+    Arguments are those of the recorded launches: the same tensors (which it keeps alive) and the same
+    numbers. Whoever replays changes what a tensor holds, not which tensor it is. Operations other than kernel
+    launches (torch's own, for instance) are not recorded.
     """
 
     def __init__(self) -> None:

@@ -4,23 +4,24 @@ A launch is a record of a 24-byte header and one 8-byte slot for each kernel arg
 
     ptr function | i32 grid x, y, z | i32 bytes of the whole record | slots ...
 
-Records lie one behind the other. `run_launches(begin, bytes, threads)` runs them in order. A launch of at least two
-programs is shared by the team: threads take runs of neighbouring programs (x fastest) from an atomic counter,
-large runs first and small ones last, so that memory is read in long streams and all threads finish together.
-Between launches the team meets at a barrier. Its last arriver moves on to the next shared launch, and runs
-launches of one program that stand before it by itself, so these cost no barrier of their own.
+Records lie one behind the other. `run_launches(begin, bytes, threads)` runs them in order. A launch of at
+least two programs is shared by the team: threads take runs of neighbouring programs (x fastest) from an
+atomic counter, large runs first and small ones last, so that memory is read in long streams and all threads
+finish together. Between launches the team meets at a barrier. Its last arriver moves on to the next shared
+launch, and runs launches of one program that stand before it by itself, so these cost no barrier of their
+own.
 """
 
-# A thread that waits longer than this many turns gives its time slice away: with more threads than cores the one
-# that is waited for may not be running at all. About 20 microseconds.
+# A thread that waits longer than this many turns gives its time slice away: with more threads than cores the
+# one that is waited for may not be running at all. About 20 microseconds.
 SPIN_TURNS = 1000
 
 _SPIN_HINT = {"x86_64": "pause", "aarch64": "yield"}
 
 _TEXT = """
 %launch = type {{ ptr, i32, i32, i32, i32 }}
-; Each counter has a cache line of its own. 0 launch being shared, 1 its programs, 2 launch after it, 3 end of the
-; list; 5 next program to take; 7 threads that have arrived at the barrier; 9 barriers passed
+; Each counter has a cache line of its own. 0 launch being shared, 1 its programs, 2 launch after it, 3 end of
+; the list; 5 next program to take; 7 threads that have arrived at the barrier; 9 barriers passed
 %team = type {{ ptr, i64, ptr, ptr, [32 x i8], i64, [56 x i8], i32, [60 x i8], i32, [60 x i8] }}
 
 declare void @GOMP_parallel(ptr, ptr, i32, i32)

@@ -25,9 +25,9 @@ class OpenMP(NamedTuple):
 def torch_openmp() -> OpenMP | None:
     """The OpenMP runtime that torch itself is linked to, or None where torch was built without one.
 
-    A symbol is looked for in torch's library and then in the libraries it depends on: this finds the very copy
-    torch uses, whether it ships with torch or belongs to the system. So kernels and torch share threads, and
-    `torch.set_num_threads` rules both.
+    A symbol is looked for in torch's library and then in the libraries it depends on: this finds the very
+    copy torch uses, whether it ships with torch or belongs to the system. So kernels and torch share threads,
+    and `torch.set_num_threads` rules both.
     """
     library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
     try:
@@ -39,7 +39,7 @@ def torch_openmp() -> OpenMP | None:
 
 
 def load_launcher(openmp: OpenMP | None) -> RunRecords:
-    """Compiles the native launcher. Without OpenMP the function returned runs everything in the calling thread."""
+    """Compiles the native launcher. Without OpenMP, it runs everything in the calling thread."""
     imports = {
         "GOMP_parallel": openmp.parallel if openmp else 0,
         "omp_get_num_threads": openmp.num_threads if openmp else 0,
@@ -50,8 +50,9 @@ def load_launcher(openmp: OpenMP | None) -> RunRecords:
     if openmp is None:
         return lambda records: run(records, len(records), 1)
     num_threads = torch.get_num_threads
-    # torch's number is read at each call, as torch reads it. The team always has that many threads, though a small
-    # grid needs fewer: an OpenMP runtime ends its surplus threads when a team shrinks, and starts them anew later.
+    # torch's number is read at each call, as torch reads it. The team always has that many threads, though a
+    # small grid needs fewer: an OpenMP runtime ends its surplus threads when a team shrinks, and starts them
+    # anew later.
     return lambda records: run(records, len(records), num_threads())
 
 
