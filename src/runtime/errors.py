@@ -1,0 +1,13 @@
+"""Errors that a user can mend: each is one line that names the thing and the fix."""
+
+
+class UserError(ValueError):
+    """Bad input. The command line prints the message alone and exits with code 2."""
+
+
+class ConfigError(UserError):
+    """A setting that does not exist, has the wrong type, or lies outside its range."""
+
+
+class RequestError(UserError):
+    """A request that this engine cannot serve, whatever it waits for."""

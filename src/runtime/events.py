@@ -1,0 +1,68 @@
+"""What happens to requests, in order: the engine's only output. Times are seconds on the engine's clock."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TextIO
+
+from runtime.request import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEvent(Event):
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted(RequestEvent):
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled(RequestEvent):
+    """A chunk of `tokens` prompt tokens went through the model (or of a preempted request's tokens, again)."""
+
+    tokens: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAccepted(RequestEvent):
+    """A new token, and the text that can be shown since: may be empty, or belong to earlier tokens too."""
+
+    token: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preempted(RequestEvent):
+    """The request lost its blocks; its tokens so far will be computed again."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(RequestEvent):
+    reason: FinishReason
+    new_tokens: int
+    text: str  # all of the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped(Event):
+    """One step of the engine: `seconds` of wall time, `executor_seconds` of it inside the model."""
+
+    seconds: float
+    executor_seconds: float
+    prefill_tokens: int
+    decode_tokens: int
+    free_blocks: int
+
+
+def write_jsonl(event: Event, file: TextIO) -> None:
+    """Appends the event as one JSON object on one line, with its kind under "event"."""
+    file.write(json.dumps({"event": type(event).__name__, **asdict(event)}, ensure_ascii=False) + "\n")
