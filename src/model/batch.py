@@ -1,0 +1,74 @@
+"""One step's work for the model, as flat tensors: any mix of prefill chunks, single decode tokens and
+drafts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """S sequences with T new tokens in all, and the L of them whose logits are wanted.
+
+    A sequence's tokens follow each other. max_query_len: the most new tokens of a sequence.
+    """
+
+    tokens: torch.Tensor  # i32 [T]
+    positions: torch.Tensor  # i32 [T], from 0 in each sequence
+    slots: torch.Tensor  # i64 [T], where keys and values go: block * block_size + offset; negative: nowhere
+    cu_seqlens: torch.Tensor  # i32 [S + 1], where each sequence's tokens begin
+    context_lens: torch.Tensor  # i32 [S], tokens of the sequence, the new ones included
+    block_tables: torch.Tensor  # i32 [S, max_blocks], the sequence's cache blocks in order
+    logit_rows: torch.Tensor  # i32 [L], indices into the T tokens, ascending
+    max_query_len: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch with its tensors on `device`."""
+        tensors = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name != "max_query_len"
+        }
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        return Batch(**moved, max_query_len=self.max_query_len)
+
+
+class SequenceStep(NamedTuple):
+    """One sequence's part of a step: `tokens` come after the `cached` ones; `blocks` are its cache blocks,
+    enough for all of them; logits are wanted for the last `n_logits` tokens."""
+
+    tokens: Sequence[int]
+    cached: int
+    blocks: Sequence[int]
+    n_logits: int
+
+
+def make_batch(steps: Sequence[SequenceStep], block_size: int) -> Batch:
+    """Lay out the step of at least one sequence; tensors are on the CPU."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    slots: list[int] = []
+    logit_rows: list[int] = []
+    cu_seqlens = [0]
+    for step in steps:
+        tokens += step.tokens
+        end = step.cached + len(step.tokens)
+        positions += range(step.cached, end)
+        slots += [
+            step.blocks[at // block_size] * block_size + at % block_size for at in range(step.cached, end)
+        ]
+        logit_rows += range(len(tokens) - step.n_logits, len(tokens))
+        cu_seqlens.append(len(tokens))
+    width = max(len(step.blocks) for step in steps)
+    return Batch(
+        tokens=torch.tensor(tokens, dtype=torch.int32),
+        positions=torch.tensor(positions, dtype=torch.int32),
+        slots=torch.tensor(slots, dtype=torch.int64),
+        cu_seqlens=torch.tensor(cu_seqlens, dtype=torch.int32),
+        context_lens=torch.tensor([step.cached + len(step.tokens) for step in steps], dtype=torch.int32),
+        block_tables=torch.tensor(
+            [[*step.blocks, *[0] * (width - len(step.blocks))] for step in steps], dtype=torch.int32
+        ),
+        logit_rows=torch.tensor(logit_rows, dtype=torch.int32),
+        max_query_len=max(len(step.tokens) for step in steps),
+    )

@@ -1,0 +1,74 @@
+"""Chat templates: the Jinja program of a model file that lays a conversation out as text."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NoReturn, TypedDict
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from model.errors import ModelFileError
+
+
+class Message(TypedDict):
+    """One turn: role is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+class ChatTemplate:
+    """A template of a model file. It is a stranger's program, so it runs in Jinja's sandbox: no attributes
+    that reach the interpreter, no changes to what it is given, no files.
+
+    Raises ModelFileError if the template does not parse.
+    """
+
+    def __init__(self, source: str, bos: str = "", eos: str = "") -> None:
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals |= {
+            "raise_exception": _refuse,
+            "strftime_now": _now,
+            "bos_token": bos,
+            "eos_token": eos,
+        }
+        try:
+            self._template = environment.from_string(source)
+        except (TemplateError, RecursionError, MemoryError, OverflowError) as error:
+            raise ModelFileError(f"the chat template does not parse: {_one_line(error)}") from error
+
+    def render(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+        """The conversation as text (encode it with `special=True`); add_generation_prompt opens the model's
+        turn.
+
+        Raises ModelFileError if the template refuses the messages or fails.
+        """
+        try:
+            return self._template.render(
+                messages=[dict(message) for message in messages], add_generation_prompt=add_generation_prompt
+            )
+        except Exception as error:  # a stranger's program may fail in any way
+            raise ModelFileError(
+                f"the chat template cannot render this conversation: {_one_line(error)}"
+            ) from error
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _now(pattern: str) -> str:
+    return datetime.now().strftime(pattern)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,31 @@
+"""The memory of attention: keys and values of all layers, in blocks that sequences own through block
+tables."""
+
+import torch
+
+from model.config import LlamaConfig
+
+
+class KVCache:
+    """k and v [n_layers, num_blocks, n_kv_heads, block_size, head_dim] of `dtype`; which block belongs to
+    whom is not known here. The memory is taken from the system only as blocks are written."""
+
+    def __init__(
+        self, config: LlamaConfig, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        shape = (config.n_layers, num_blocks, config.n_kv_heads, block_size, config.head_dim)
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self.k = torch.zeros(shape, dtype=dtype, device=device)
+        self.v = torch.zeros(shape, dtype=dtype, device=device)
+        self.layers = list(zip(self.k.unbind(), self.v.unbind(), strict=True))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keys and values when all blocks are in use."""
+        return self.k.nbytes + self.v.nbytes
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy one block of every layer (copy-on-write of shared blocks)."""
+        self.k[:, target] = self.k[:, source]
+        self.v[:, target] = self.v[:, source]
