@@ -1,0 +1,258 @@
+"""Matrix products: operands are packed into stack tiles, then a register-blocked micro-kernel runs over them.
+
+f32 (and f16, f64) multiply-add one k at a time; bf16 goes two k at a time through AVX512-BF16 where the target has it,
+and through f32 elsewhere; integers are widened to i32. The accumulator tile stays in memory between k tiles and is
+updated in place when the plan found that nobody else reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from triton_cpu.codegen.errors import UnsupportedOpError
+from triton_cpu.codegen.lanes import AFFINE, BYTES, LLVM_TYPES, UNIFORM, Lane, Pointer, integer, is_float
+from triton_cpu.codegen.nest import Buffer, Index, Nests
+from triton_cpu.ttir import Op, Value
+
+_ACCUMULATORS = 16  # vector registers that hold a block of the result
+_SMALL_K_UNROLL = 4
+
+
+@dataclass(frozen=True)
+class Product:
+    """Sizes and element types of one dot: [m, k] · [k, n], ``pairs`` consecutive k packed together."""
+
+    m: int
+    n: int
+    k: int
+    elem: str
+    total: str
+    pairs: bool
+
+
+def emit_dot(g: Nests, op: Op) -> None:
+    a, b, c = op.operands
+    if len(a.type.shape) != 2:
+        raise UnsupportedOpError(op, why="batched products")
+    (m, k), n = a.type.shape, b.type.shape[1]
+    total = op.result.type.elem
+    product = Product(m, n, k, *_element(g, op, a.type.elem, b.type.elem, n, k), _pairs(g, a.type.elem, b.type.elem, n, k))
+    into = _accumulator(g, op, c)
+    left = _packed_left(g, a, product)
+    right = _packed_right(g, b, product)
+    if total != product.total:
+        raise UnsupportedOpError(op, why=f"{a.type.elem} operands with {total} results")
+    _micro_kernels(g, product, left, right, into)
+    g.buffers[op.result] = into
+
+
+def _pairs(g: Nests, a: str, b: str, n: int, k: int) -> bool:
+    return a == b == "bf16" and g.has_bf16_dot and k >= 2 * g.lanes and n >= g.lanes
+
+
+def _element(g: Nests, op: Op, a: str, b: str, n: int, k: int) -> tuple[str, str]:
+    """The type that products are computed in, and that of their sum."""
+    if _pairs(g, a, b, n, k):
+        return "bf16", "f32"
+    if is_float(a) and is_float(b):
+        return ("f64", "f64") if "f64" in (a, b) else ("f32", "f32")
+    if a in ("i8", "i16", "i32") and b in ("i8", "i16", "i32"):
+        return "i32", "i32"
+    raise UnsupportedOpError(op, why=f"{a} and {b} operands")
+
+
+def _accumulator(g: Nests, op: Op, c: Value) -> Buffer:
+    target = g.plan.in_place.get(op.result)
+    if target is not None:
+        buffer = g.buffers[target]
+        if c is not target:
+            g.materialise(c, buffer)
+        return buffer
+    return g.materialise(c, g.allocate(op.result))
+
+
+def _packed_left(g: Nests, a: Value, p: Product) -> Buffer:
+    """[m, k] with k contiguous, so that one element is broadcast to a register from memory."""
+    return _packed(g, a, (p.m, p.k), p.elem, inner=1)
+
+
+def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
+    """[k, n] with n contiguous; with ``pairs``, [k/2, n, 2]."""
+    if not p.pairs:
+        return _packed(g, b, (p.k, p.n), p.elem, inner=0 + 1)
+    axis = g.best_axis(b.type.shape, [b])
+    words = Buffer(g.b.array(p.k * p.n * 2), "i32", "", (p.k // 2, p.n), (p.n, 1))
+    if axis == 0:
+        _transpose(g, b, words, inner=1, pairs=True)
+        return words
+    half = Value("pairs", b.type)
+
+    def interleave(index: Index) -> None:
+        row, column = index
+        two = g.mul(row, integer(2))
+        low = g.vector(g.lane(b, (two, column)))
+        high = g.vector(g.lane(b, (g.add(two, integer(1)), column)))
+        order = ", ".join(f"i32 {i}, i32 {g.width + i}" for i in range(g.width))
+        full = f"<{g.width} x bfloat>"
+        mixed = g.b.emit(f"shufflevector {full} {low}, {full} {high}, <{2 * g.width} x i32> <{order}>")
+        word = g.b.emit(f"bitcast <{2 * g.width} x bfloat> {mixed} to <{g.width} x i32>")
+        g.write(words, index, g.value("i32", word, g.b.depth))
+
+    g.nest((p.k // 2, p.n), 1, [b, b], interleave)
+    del half
+    return words
+
+
+def _packed(g: Nests, value: Value, shape: tuple[int, ...], elem: str, inner: int) -> Buffer:
+    existing = g.buffers.get(value)
+    if existing is not None and existing.elem == elem and existing.strides[inner] == 1:
+        return existing
+    axis = g.best_axis(shape, [value])
+    strides = (shape[1], 1) if inner == 1 else (1, shape[0])
+    buffer = Buffer(g.b.array(max(shape[0] * shape[1] * BYTES[elem], 64)), elem, "", shape, strides)
+    if axis == inner or min(shape) < g.lanes:
+        g.nest(shape, axis, [value], lambda i: g.write(buffer, i, convert(g, g.lane(value, i), elem)))
+    else:
+        _transpose(g, value, buffer, inner, pairs=False)
+    return buffer
+
+
+def convert(g: Nests, lane: Lane, elem: str) -> Lane:
+    if lane.type == elem:
+        return lane
+    if is_float(elem):
+        return g.instruction("fpext {t} {0} to {r}" if BYTES[elem] > BYTES[lane.type] else "fptrunc {t} {0} to {r}", elem, [lane])  # fmt: skip
+    return g.widen_integer(lane, elem)
+
+
+def _transpose(g: Nests, value: Value, buffer: Buffer, inner: int, pairs: bool) -> None:
+    """Fills ``buffer`` (axis ``inner`` contiguous) from vectors that run along the other axis, square by square."""
+    outer, side = 1 - inner, g.lanes
+    shape = value.type.shape
+    per_word = 2 if pairs else 1
+    elem = buffer.elem
+    blocks = [0, 0]
+    blocks[outer], blocks[inner] = shape[outer] // (side * per_word), shape[inner] // side
+
+    def square(at: Index) -> None:
+        g.width = side * per_word
+        rows = []
+        start = g.mul(at[outer], integer(side * per_word))
+        for j in range(side):
+            index = [integer(0), integer(0)]
+            index[outer] = g.lane_index(start)
+            index[inner] = g.add(g.mul(at[inner], integer(side)), integer(j))
+            lane = g.lane(value, tuple(index))
+            if pairs:
+                rows.append(g.b.emit(f"bitcast <{g.width} x bfloat> {g.vector(lane)} to <{side} x i32>"))
+            else:
+                rows.append(g.vector(convert(g, lane, elem)))
+        g.width = side
+        for j, column in enumerate(_transposed(g, rows, g.vector_type(elem))):
+            index = [integer(0), integer(0)]
+            index[outer] = g.add(g.mul(at[outer], integer(side)), integer(j))
+            index[inner] = g.mul(at[inner], integer(side))._replace(kind=AFFINE, stride=1)
+            g.write(buffer, tuple(index), g.value(elem, column, g.b.depth))
+        g.width = 1
+
+    g.nest((blocks[0], blocks[1]), 1, [value] * side, square, width=1)
+
+
+def _transposed(g: Nests, rows: list[str], type: str) -> list[str]:
+    """A square of vectors transposed in log2(side) rounds of two-input shuffles."""
+    side = len(rows)
+    step = 1
+    while step < side:
+        swapped = list(rows)
+        for i in range(side):
+            if i & step:
+                continue
+            low = ", ".join(f"i32 {j if not j & step else side + j - step}" for j in range(side))
+            high = ", ".join(f"i32 {j + step if not j & step else side + j}" for j in range(side))
+            pair = f"{type} {rows[i]}, {type} {rows[i + step]}"
+            swapped[i] = g.b.emit(f"shufflevector {pair}, <{side} x i32> <{low}>")
+            swapped[i + step] = g.b.emit(f"shufflevector {pair}, <{side} x i32> <{high}>")
+        rows = swapped
+        step *= 2
+    return rows
+
+
+def _micro_kernels(g: Nests, p: Product, left: Buffer, right: Buffer, into: Buffer) -> None:
+    """Walks blocks of the result that fit in registers, all of k for each."""
+    width = min(p.n, g.lanes)
+    columns = min(p.n // width, 4 if p.m >= 4 else 8)
+    rows = min(p.m, max(1, _ACCUMULATORS // columns))
+    outer_width, g.width, outer_memo, g.memo = g.width, width, g.memo, {}
+    full, scalar = g.vector_type(p.total), LLVM_TYPES[p.total]
+    with _maybe_loop(g, p.n, columns * width) as j, _maybe_loop(g, p.m, rows) as i:
+        slots = [[g.b.slot(full) for _ in range(columns)] for _ in range(rows)]
+        places = [
+            [(g.add(i, integer(r)), g.lane_index(g.add(j, integer(c * width)))) for c in range(columns)]
+            for r in range(rows)
+        ]
+        for r in range(rows):
+            for c in range(columns):
+                g.b.stmt(f"store {full} {g.vector(_lane(g.read(into, places[r][c])))}, ptr {slots[r][c]}")
+        steps = p.k // 2 if p.pairs else p.k
+        unroll = min(steps, _SMALL_K_UNROLL)
+        with _maybe_loop(g, steps, unroll) as k0:
+            for u in range(unroll):
+                k = g.add(k0, integer(u))
+                _step(g, p, left, right, slots, k, i, j, full, scalar)
+        for r in range(rows):
+            for c in range(columns):
+                total = g.value(p.total, g.b.emit(f"load {full}, ptr {slots[r][c]}"), g.b.depth)
+                g.write(into, places[r][c], total)
+    g.width, g.memo = outer_width, outer_memo
+
+
+def _step(
+    g: Nests, p: Product, left: Buffer, right: Buffer, slots: list[list[str]], k: Lane, i: Lane, j: Lane,
+    full: str, scalar: str,
+) -> None:  # fmt: skip
+    """One k (or pair of k): a few vectors of the right operand times one broadcast element of each left row."""
+    words = Buffer(left.ref, "i32", "", (p.m, p.k // 2), (left.strides[0] // 2, 1)) if p.pairs else left
+    weights = [
+        g.vector(_lane(g.read(right, (k, g.lane_index(g.add(j, integer(c * g.width))))))) for c in range(len(slots[0]))
+    ]
+    for r, row in enumerate(slots):
+        element = g.vector(_lane(g.read(words, (g.add(i, integer(r)), k))))
+        for weight, slot in zip(weights, row, strict=True):
+            total = g.b.emit(f"load {full}, ptr {slot}")
+            if p.pairs:
+                x, y = (
+                    g.b.emit(f"bitcast <{g.width} x i32> {v} to <{2 * g.width} x bfloat>") for v in (element, weight)
+                )
+                g.definitions[_DPBF16] = f"declare <16 x float> @{_DPBF16}(<16 x float>, <32 x bfloat>, <32 x bfloat>)"
+                total = g.b.emit(f"call {full} @{_DPBF16}({full} {total}, <32 x bfloat> {x}, <32 x bfloat> {y})")
+            elif is_float(p.total):
+                short = g.suffix(p.total)
+                total = g.b.emit(f"call {full} @llvm.fma.{short}({full} {element}, {full} {weight}, {full} {total})")
+            else:
+                product = g.b.emit(f"mul {full} {element}, {weight}")
+                total = g.b.emit(f"add {full} {product}, {total}")
+            g.b.stmt(f"store {full} {total}, ptr {slot}")
+    del scalar
+
+
+_DPBF16 = "llvm.x86.avx512bf16.dpbf16ps.512"
+
+
+def _lane(found: Lane | Pointer) -> Lane:
+    assert isinstance(found, Lane)
+    return found
+
+
+def _maybe_loop(g: Nests, count: int, step: int):  # type: ignore[no-untyped-def]
+    """A counted loop, or a single pass at zero."""
+    if count == step:
+        return _Once()
+    return g.counted_loop(count, step)
+
+
+class _Once:
+    def __enter__(self) -> Lane:
+        return Lane("i64", UNIFORM, "0")
+
+    def __exit__(self, *_: object) -> None:
+        return None

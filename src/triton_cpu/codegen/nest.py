@@ -1,0 +1,304 @@
+"""Loop nests: evaluating tile expressions at an index, and writing them to buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from triton_cpu.codegen import elementwise
+from triton_cpu.codegen.errors import UnsupportedOpError
+from triton_cpu.codegen.lanes import AFFINE, BYTES, UNIFORM, Lane, Pointer, integer, parse_literal
+from triton_cpu.codegen.memory import MemoryAccess
+from triton_cpu.codegen.plan import LAZY, SHAPE_OPS, Plan, Planner, permutation, reshape_groups, source_axis
+from triton_cpu.ttir import Op, Value
+
+Index = tuple[Lane, ...]
+_UNROLL_VECTORS = 32  # a nest of so few vectors is written out, so that its buffers can live in registers
+_UNROLL_INSTRUCTIONS = 1500
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A tile in stack memory, ``strides`` in elements; i1 is kept as bytes."""
+
+    ref: str
+    elem: str
+    pointee: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Nests(MemoryAccess):
+    """Evaluates lazy values and materialises them; the base of the code generator."""
+
+    plan: Plan
+    planner: Planner
+
+    def __init__(self, planner: Planner, vector_lanes: int) -> None:
+        super().__init__()
+        self.planner, self.plan, self.lanes = planner, planner.plan, vector_lanes
+        self.scalars: dict[Value, Lane | Pointer] = {}
+        self.buffers: dict[Value, Buffer] = {}
+        self.offsets: dict[Value, str] = {}  # induction argument -> stack slot of its i64 offset
+        self.definitions: dict[str, str] = {}
+
+    # --- evaluation
+
+    def evaluate(self, value: Value, index: Index) -> Lane | Pointer:
+        if not value.type.is_tile:
+            return self.scalar(value)
+        key = (value, index)
+        if key not in self.memo:
+            self.memo[key] = self._evaluate(value, index)
+        return self.memo[key]
+
+    def lane(self, value: Value, index: Index) -> Lane:
+        found = self.evaluate(value, index)
+        return self.addresses(found) if isinstance(found, Pointer) else found
+
+    def scalar(self, value: Value) -> Lane | Pointer:
+        found = self.scalars[value]
+        return found
+
+    def _evaluate(self, value: Value, index: Index) -> Lane | Pointer:
+        if value in self.buffers:
+            return self.read(self.buffers[value], index)
+        if value in self.offsets:
+            return self._moved(value, index)
+        op = value.op
+        if op is None or op.name not in LAZY:
+            raise UnsupportedOpError(op or "block argument", why="its value is needed where it does not exist")
+        if op.name == "arith.constant":
+            return self.evaluate_constant(op)
+        if op.name == "ub.poison":
+            return Lane(value.type.elem, UNIFORM, "poison")
+        if op.name == "tt.make_range":
+            start = int(op.attributes["start"].split(":")[0])
+            return self.narrow_integer(self.add(index[0], integer(start)), value.type.elem)
+        if op.name in SHAPE_OPS:
+            return self.evaluate(op.operands[0], self._source_index(op, value, index))
+        if op.name == "tt.gather":
+            axis = int(op.attributes["axis"].split(":")[0])
+            at = self.widen_integer(self.lane(op.operands[1], index), "i64")
+            return self.read(self.buffers[op.operands[0]], (*index[:axis], at, *index[axis + 1 :]))
+        return self.compute(op, [self.evaluate(operand, index) for operand in op.operands])
+
+    def evaluate_constant(self, op: Op) -> Lane:
+        literal, elem = op.attributes["value"], op.result.type.elem
+        if literal.startswith("["):
+            raise UnsupportedOpError(op, why="constants with different elements")
+        return Lane(elem, UNIFORM, parse_literal(literal, elem))
+
+    def compute(self, op: Op, args: list[Lane | Pointer]) -> Lane | Pointer:
+        """One operation on evaluated operands: memory, pointers, or plain arithmetic."""
+        if op.name == "tt.addptr":
+            pointer, offset = args
+            assert isinstance(pointer, Pointer) and isinstance(offset, Lane)
+            wide = self.widen_integer(offset, "i64")
+            return pointer._replace(offset=self.add(pointer.offset, wide))
+        if op.name == "tt.load":
+            return self.load(op, args)
+        if op.name in ("tt.bitcast", "arith.bitcast") and isinstance(args[0], Pointer):
+            return self.cast_pointer(args[0], op.result.type.pointee)
+        if op.name == "tt.int_to_ptr":
+            assert isinstance(args[0], Lane)
+            base = self.instruction("inttoptr {t} {0} to {r}", "ptr", [args[0]])
+            return Pointer(base, integer(0), op.result.type.pointee)
+        if op.name == "tt.ptr_to_int":
+            assert isinstance(args[0], Pointer)
+            return self.instruction("ptrtoint {t} {0} to {r}", "i64", [self.addresses(args[0])])
+        if op.name == "arith.select" and isinstance(args[1], Pointer):
+            condition, a, b = args
+            assert isinstance(condition, Lane) and isinstance(b, Pointer)
+            chosen = self.select(condition, self.addresses(a), self.addresses(b))  # type: ignore[arg-type]
+            return Pointer(chosen, integer(0), op.result.type.pointee)
+        lanes = [self.addresses(a) if isinstance(a, Pointer) else a for a in args]
+        return elementwise.apply(self, op, lanes, self.definitions.__setitem__)
+
+    def _moved(self, value: Value, index: Index) -> Lane | Pointer:
+        """A carried pointer or index: its initial value plus what the loop has added so far."""
+        start = self.evaluate(self.plan.inductions[value].init, index)
+        offset = Lane("i64", UNIFORM, self.b.emit(f"load i64, ptr {self.offsets[value]}", 0))
+        if isinstance(start, Pointer):
+            return start._replace(offset=self.add(start.offset, offset))
+        return self.add(start, self.narrow_integer(offset, start.type) if start.type != "i64" else offset)
+
+    def _source_index(self, op: Op, value: Value, index: Index) -> Index:
+        source = op.operands[0].type.shape
+        if op.name == "tt.splat":
+            return ()
+        if op.name == "tt.broadcast":
+            return tuple(integer(0) if d == 1 else i for d, i in zip(source, index, strict=True))
+        if op.name == "tt.expand_dims":
+            axis = int(op.attributes["axis"].split(":")[0])
+            return index[:axis] + index[axis + 1 :]
+        if op.name == "tt.trans":
+            found = [integer(0)] * len(source)
+            for i, axis in enumerate(permutation(op)):
+                found[axis] = index[i]
+            return tuple(found)
+        if op.name == "tt.split":
+            return (*index, integer(value.index))
+        if op.name == "tt.unsplat":
+            return (integer(0),) * len(source)
+        return self._reshaped(source, op.result.type.shape, index, op)
+
+    def _reshaped(self, source: tuple[int, ...], target: tuple[int, ...], index: Index, op: Op) -> Index:
+        found: list[Lane] = [integer(0)] * len(source)
+        for group, merged in reshape_groups(source, target):
+            linear = integer(0)
+            for axis in merged:
+                linear = self.add(self.mul(linear, integer(target[axis])), index[axis])
+            for axis in reversed(group[1:]):
+                found[axis], linear = self._divide_index(linear, source[axis], op)
+            if group:
+                found[group[0]] = linear
+        return tuple(found)
+
+    def _divide_index(self, linear: Lane, size: int, op: Op) -> tuple[Lane, Lane]:
+        """Remainder and quotient of an index by a power of two, lanes staying on one side."""
+        shift = size.bit_length() - 1
+        base = linear._replace(kind=UNIFORM, stride=0)
+        if linear.literal is not None or base.ref.isdigit():
+            low, high = integer(int(base.ref) % size), integer(int(base.ref) // size)
+        else:
+            low = base._replace(ref=self.b.emit(f"and i64 {base.ref}, {size - 1}", base.level))
+            high = base._replace(ref=self.b.emit(f"lshr i64 {base.ref}, {shift}", base.level))
+        if linear.kind == UNIFORM:
+            return low, high
+        if linear.kind == AFFINE and linear.stride % size == 0:
+            return low, high._replace(kind=AFFINE, stride=linear.stride // size)
+        if linear.kind == AFFINE and linear.stride * self.width <= size:
+            return low._replace(kind=AFFINE, stride=linear.stride), high
+        raise UnsupportedOpError(op, why="lanes that straddle two rows of the source")
+
+    # --- buffers
+
+    def allocate(self, value: Value, shape: tuple[int, ...] | None = None, inner: int | None = None) -> Buffer:
+        """Stack memory for a tile of ``value``'s type, row-major or with axis ``inner`` contiguous."""
+        shape = value.type.shape if shape is None else shape
+        order = [axis for axis in range(len(shape)) if axis != inner] + ([] if inner is None else [inner])
+        strides, size = [0] * len(shape), 1
+        for axis in reversed(order):
+            strides[axis], size = size, size * shape[axis]
+        pointee = value.type.pointee
+        ref = self.b.array(max(size * BYTES[value.type.elem], 64))
+        return Buffer(ref, value.type.elem, pointee, shape, tuple(strides))
+
+    def _at(self, buffer: Buffer, index: Index) -> Pointer:
+        linear = integer(0)
+        for i, stride in zip(index, buffer.strides, strict=True):
+            linear = self.add(linear, self.mul(i, integer(stride)))
+        stored = "i64" if buffer.elem == "ptr" else buffer.elem
+        return Pointer(Lane("ptr", UNIFORM, buffer.ref), linear, stored)
+
+    def read(self, buffer: Buffer, index: Index) -> Lane | Pointer:
+        lane = self.load_lanes(self._at(buffer, index), None, None)
+        if buffer.elem == "ptr":
+            address = self.instruction("inttoptr {t} {0} to {r}", "ptr", [lane])
+            return Pointer(address, integer(0), buffer.pointee)
+        return lane
+
+    def write(self, buffer: Buffer, index: Index, value: Lane | Pointer) -> None:
+        if isinstance(value, Pointer):
+            value = self.instruction("ptrtoint {t} {0} to {r}", "i64", [self.addresses(value)])
+        self.store_lanes(self._at(buffer, index), value, None)
+
+    def materialise(self, value: Value, into: Buffer | None = None) -> Buffer:
+        """Computes a tile into memory."""
+        axis = self.best_axis(value.type.shape, [value])
+        buffer = into or self.allocate(value)
+        self.nest(value.type.shape, axis, [value], lambda i: self.write(buffer, i, self.evaluate(value, i)))
+        return buffer
+
+    # --- nests
+
+    def best_axis(self, shape: tuple[int, ...], values: list[Value], stores: list[Value] | None = None) -> int:
+        """The axis to vectorise: the one that makes the memory accesses of ``values`` cheapest."""
+        best, best_cost = max(len(shape) - 1, 0), float("inf")
+        for axis in reversed(range(len(shape))):
+            width = min(shape[axis], self.lanes)
+            cost = sum(self.access_cost(v, axis, width, set()) for v in values)
+            for pointer in stores or ():
+                cost += 1.0 / width if self.planner.stride(pointer, axis) == 1 else 1.5
+            cost += 4.0 / width
+            if cost < best_cost - 1e-9:
+                best, best_cost = axis, cost
+        return best
+
+    def access_cost(self, value: Value, axis: int | None, width: int, seen: set[tuple[Value, int | None]]) -> float:
+        if not value.type.is_tile or (value, axis) in seen:
+            return 0.0
+        seen.add((value, axis))
+        if value in self.buffers:
+            stride = self.buffers[value].strides[axis] if axis is not None else 0
+            single = axis is not None and value.type.shape[axis] == 1
+            return 0.3 / width if axis is None or single else 1.0 / width if stride == 1 else 1.0
+        if value in self.plan.inductions:
+            return self.access_cost(self.plan.inductions[value].init, axis, width, seen)
+        op = value.op
+        if op is None or op.name not in LAZY:
+            return 0.0
+        if op.name == "tt.load":
+            stride = 0 if axis is None else self.planner.stride(op.operands[0], axis)
+            own = 0.3 / width if stride == 0 else 1.0 / width if stride == 1 else 1.5
+        else:
+            own = 0.0 if op.name in SHAPE_OPS else 0.5 / width
+        if op.name in SHAPE_OPS and axis is not None:
+            source = source_axis(op, axis)
+            axis = None if source is None or source < 0 else source
+        return own + sum(self.access_cost(o, axis, width, seen) for o in op.operands)
+
+    def nest(
+        self,
+        shape: tuple[int, ...],
+        axis: int,
+        values: list[Value],
+        body: Callable[[Index], None],
+        width: int | None = None,
+    ) -> None:
+        """Runs ``body`` at every vector index of a tile of ``shape`` whose lanes run along ``axis``."""
+        width = min(shape[axis], self.lanes) if width is None and shape else width or 1
+        outer_width, self.width = self.width, width
+        outer_memo, self.memo = self.memo, {}
+        order = [a for a in range(len(shape)) if a != axis] + ([axis] if shape else [])
+        vectors = 1
+        for size in shape:
+            vectors *= size
+        vectors //= width
+        work = vectors * (1 + sum(self.planner.cost(v) for v in values))
+        if vectors <= _UNROLL_VECTORS and work <= _UNROLL_INSTRUCTIONS:
+            self._unrolled(shape, axis, order, [integer(0)] * len(shape), body)
+        else:
+            self._looped(shape, axis, order, [integer(0)] * len(shape), body)
+        self.width, self.memo = outer_width, outer_memo
+
+    def lane_index(self, base: Lane) -> Lane:
+        return base if self.width == 1 else base._replace(kind=AFFINE, stride=1)
+
+    def _unrolled(
+        self, shape: tuple[int, ...], axis: int, order: list[int], at: list[Lane], body: Callable[[Index], None]
+    ) -> None:
+        if not order:
+            body(tuple(at))
+            return
+        current = order[0]
+        for i in range(0, shape[current], self.width if current == axis else 1):
+            at[current] = self.lane_index(integer(i)) if current == axis else integer(i)
+            self._unrolled(shape, axis, order[1:], at, body)
+
+    def _looped(
+        self, shape: tuple[int, ...], axis: int, order: list[int], at: list[Lane], body: Callable[[Index], None]
+    ) -> None:
+        if not order:
+            body(tuple(at))
+            return
+        current = order[0]
+        step = self.width if current == axis else 1
+        if shape[current] == step:
+            at[current] = self.lane_index(integer(0)) if current == axis else integer(0)
+            self._looped(shape, axis, order[1:], at, body)
+            return
+        with self.counted_loop(shape[current], step) as i:
+            at[current] = self.lane_index(i) if current == axis else i
+            self._looped(shape, axis, order[1:], at, body)

@@ -1,0 +1,166 @@
+"""Reductions and scans: any combining region, over any axis, vectorised along whichever axis reads memory best."""
+
+from __future__ import annotations
+
+from triton_cpu.codegen.errors import UnsupportedOpError
+from triton_cpu.codegen.lanes import LLVM_TYPES, UNIFORM, VECTOR, Lane, Pointer, integer
+from triton_cpu.codegen.nest import Buffer, Index, Nests
+from triton_cpu.ttir import Block, Op
+
+_UNROLL_CHUNKS = 8  # a reduction of so few vectors is written out as a tree
+_ACCUMULATORS = 4  # longer ones run several accumulators to hide the latency of an add
+
+
+def combine(g: Nests, region: Block, left: list[Lane], right: list[Lane]) -> list[Lane]:
+    """The combining region applied to two lists of lanes, at the current width."""
+    scope: dict[object, Lane] = dict(zip(region.args, [*left, *right], strict=True))
+    for op in region.ops[:-1]:
+        args: list[Lane | Pointer] = [scope[o] if o in scope else g.scalars[o] for o in op.operands]
+        if op.name == "arith.constant":
+            found = g.evaluate_constant(op)
+        else:
+            found = g.compute(op, args)
+        assert isinstance(found, Lane)
+        scope[op.result] = found
+    return [scope[o] for o in region.ops[-1].operands]
+
+
+def emit_reduce(g: Nests, op: Op) -> None:
+    shape, axis = op.operands[0].type.shape, int(op.attributes["axis"].split(":")[0])
+    vector_axis = _reduction_axis(g, op, shape, axis)
+    kept = shape[:axis] + shape[axis + 1 :]
+    buffers = [g.allocate(result) for result in op.results] if kept else []
+
+    def body(index: Index) -> None:
+        totals = _reduce_lanes(g, op, shape, axis, index, horizontal=vector_axis == axis)
+        if not kept:
+            for result, total in zip(op.results, totals, strict=True):
+                g.scalars[result] = total._replace(level=0)
+            return
+        for buffer, total in zip(buffers, totals, strict=True):
+            g.write(buffer, index, total)
+
+    if vector_axis == axis:
+        g.nest(kept, max(len(kept) - 1, 0), list(op.operands), body, width=1)
+    else:
+        kept_axis = vector_axis - (vector_axis > axis)
+        g.nest(kept, kept_axis, list(op.operands), body)
+    if kept:
+        g.buffers.update(zip(op.results, buffers, strict=True))
+
+
+def _reduction_axis(g: Nests, op: Op, shape: tuple[int, ...], axis: int) -> int:
+    best = g.best_axis(shape, list(op.operands))
+    if best != axis and shape[best] < g.lanes <= shape[axis] and len(shape) > 1:
+        costs = {a: sum(g.access_cost(v, a, min(shape[a], g.lanes), set()) for v in op.operands) for a in (best, axis)}
+        return axis if costs[axis] <= costs[best] else best
+    return best
+
+
+def _reduce_lanes(g: Nests, op: Op, shape: tuple[int, ...], axis: int, index: Index, horizontal: bool) -> list[Lane]:
+    """Totals at ``index`` of the kept axes: the vector axis is either reduced itself or one of the kept ones."""
+    outer_width = g.width
+    if horizontal:
+        g.width = min(shape[axis], g.lanes)
+    step = g.width if horizontal else 1
+    chunks, region = shape[axis] // step, op.regions[0]
+
+    def terms(at: Lane) -> list[Lane]:
+        lane = g.lane_index(at) if horizontal else at
+        found = [g.lane(o, (*index[:axis], lane, *index[axis:])) for o in op.operands]
+        if g.width > 1:
+            found = [Lane(f.type, VECTOR, g.vector(f), 0, f.level) for f in found]
+        return found
+
+    if chunks <= _UNROLL_CHUNKS:
+        totals = _tree(g, region, [terms(integer(i * step)) for i in range(chunks)])
+    else:
+        totals = _accumulate(g, region, chunks, step, terms)
+    if horizontal:
+        totals = _across_lanes(g, region, totals)
+        g.width = outer_width
+    return totals
+
+
+def _tree(g: Nests, region: Block, parts: list[list[Lane]]) -> list[Lane]:
+    while len(parts) > 1:
+        half = len(parts) // 2
+        parts = [combine(g, region, parts[i], parts[i + half]) for i in range(half)]
+    return parts[0]
+
+
+def _accumulate(g: Nests, region: Block, chunks: int, step: int, terms) -> list[Lane]:  # type: ignore[no-untyped-def]
+    count = _ACCUMULATORS
+    firsts = [terms(integer(i * step)) for i in range(count)]
+    slots: list[list[str]] = []
+    for first in firsts:
+        slots.append([g.b.slot(g.vector_type(lane.type)) for lane in first])
+        for slot, lane in zip(slots[-1], first, strict=True):
+            g.b.stmt(f"store {g.vector_type(lane.type)} {g.vector(lane)}, ptr {slot}")
+
+    def current(which: list[str], level: int) -> list[Lane]:
+        return [
+            g.value(lane.type, g.b.emit(f"load {g.vector_type(lane.type)}, ptr {slot}"), level)
+            for slot, lane in zip(which, firsts[0], strict=True)
+        ]
+
+    with g.counted_loop((chunks - count) * step, count * step) as i:
+        for j in range(count):
+            following = terms(g.add(i, integer((count + j) * step)))
+            totals = combine(g, region, current(slots[j], g.b.depth), following)
+            for slot, lane in zip(slots[j], totals, strict=True):
+                g.b.stmt(f"store {g.vector_type(lane.type)} {g.vector(lane)}, ptr {slot}")
+    return _tree(g, region, [current(which, g.b.depth) for which in slots])
+
+
+def _across_lanes(g: Nests, region: Block, totals: list[Lane]) -> list[Lane]:
+    """Folds a vector onto its lower half until one lane is left."""
+    while g.width > 1:
+        full, half = g.width, g.width // 2
+        low, high = ([_half(g, lane, full, start) for lane in totals] for start in (0, half))
+        g.width = half
+        totals = combine(g, region, low, high)
+    return totals
+
+
+def _half(g: Nests, lane: Lane, width: int, start: int) -> Lane:
+    scalar, half = LLVM_TYPES[lane.type], width // 2
+    full = f"<{width} x {scalar}>"
+    if half == 1:
+        ref = g.b.emit(f"extractelement {full} {lane.ref}, i64 {start}", lane.level)
+        return Lane(lane.type, UNIFORM, ref, 0, lane.level)
+    mask = ", ".join(f"i32 {start + i}" for i in range(half))
+    ref = g.b.emit(f"shufflevector {full} {lane.ref}, {full} poison, <{half} x i32> <{mask}>", lane.level)
+    return Lane(lane.type, VECTOR, ref, 0, lane.level)
+
+
+def emit_scan(g: Nests, op: Op) -> None:
+    """A running combination along one axis, element by element."""
+    shape, axis = op.operands[0].type.shape, int(op.attributes["axis"].split(":")[0])
+    reverse = op.attributes.get("reverse", "false").startswith("true")
+    buffers = [g.materialise(o, g.allocate(r)) for o, r in zip(op.operands, op.results, strict=True)]
+    others = shape[:axis] + shape[axis + 1 :]
+
+    def at(index: Index, position: Lane) -> Index:
+        return (*index[:axis], position, *index[axis:])
+
+    def body(index: Index) -> None:
+        with g.counted_loop(shape[axis] - 1) as i:
+            # The element before (or after) has its running total already.
+            done = g.sub(integer(shape[axis] - 1), i) if reverse else i
+            following = g.sub(done, integer(1)) if reverse else g.add(i, integer(1))
+            totals = [_element(g, buffer, at(index, done)) for buffer in buffers]
+            terms = [_element(g, buffer, at(index, following)) for buffer in buffers]
+            for buffer, lane in zip(buffers, combine(g, op.regions[0], totals, terms), strict=True):
+                g.write(buffer, at(index, following), lane)
+
+    if shape[axis] > 1:
+        g.nest(others, max(len(others) - 1, 0), [], body, width=1)
+    g.buffers.update(zip(op.results, buffers, strict=True))
+
+
+def _element(g: Nests, buffer: Buffer, index: Index) -> Lane:
+    found = g.read(buffer, index)
+    if isinstance(found, Pointer):
+        raise UnsupportedOpError("tt.scan", why="pointers")
+    return found
