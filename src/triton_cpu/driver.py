@@ -55,7 +55,7 @@ class CPUDriver(DriverBase):
 
     @staticmethod
     def is_active() -> bool:
-        """Without a GPU, or if TRITON_DEFAULT_BACKEND=cpu: Triton refuses to start with two active drivers."""
+        """Without a GPU, or if TRITON_DEFAULT_BACKEND=cpu: Triton refuses two active drivers."""
         if os.environ.get("TRITON_DEFAULT_BACKEND") == "cpu":
             return True
         import torch
