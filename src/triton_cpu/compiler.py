@@ -87,9 +87,13 @@ class CPUBackend(BaseBackend):
 
     @staticmethod
     def make_llir(module: Any, metadata: dict[str, Any], options: CPUOptions) -> str:
-        from triton_cpu.codegen import lower
+        from triton_cpu.codegen import Target, lower
+        from triton_cpu.native import host_machine
 
-        kernel = lower(str(module), options)
+        host = host_machine()
+        vector_bits = 512 if host.has("avx512f") else 256 if host.has("avx2") else 128
+        target = Target(vector_bits, bf16_dot=host.has("avx512bf16"), fp_fusion=options.enable_fp_fusion)
+        kernel = lower(str(module), target)
         metadata["name"] = kernel.name
         metadata["shared"] = 0
         return kernel.llvm_ir
