@@ -5,11 +5,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from model.errors import ModelFileError
@@ -23,7 +24,8 @@ INTERRUPTED = 130
 
 
 def hydra_application(job: Callable[[DictConfig], None]) -> None:
-    """Composes conf/ with the command line and runs `job` (once, or for each point of a sweep); ends the process.
+    """Composes conf/ with the command line and runs `job` (once, or for each point of a sweep); ends the
+    process.
 
     Exit codes: 0; 2 for a user's error, printed as one line on stderr; 130 after Ctrl-C.
     """
@@ -51,6 +53,12 @@ def hydra_application(job: Callable[[DictConfig], None]) -> None:
         _exit_with(error)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def plain(composed: DictConfig) -> dict[str, Any]:
+    """The config as plain containers, interpolations resolved. Raises OmegaConf's errors, which `explain` knows."""
+    settings = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    return cast("dict[str, Any]", settings)  # a DictConfig gives a dict
 
 
 def _exit_with(error: Exception) -> None:

@@ -52,9 +52,11 @@ class Engine:
 
     def submit(self, request: Request) -> int:
         """Queues a request and returns its number. Raises RequestError if it could never be served."""
-        self._check(request)
+        self.check(request)
         number, self._submitted = self._submitted, self._submitted + 1
-        sequence = Sequence(number, request, StreamingController(request, self.token_bytes), list(request.prompt))
+        sequence = Sequence(
+            number, request, StreamingController(request, self.token_bytes), list(request.prompt)
+        )
         self._sequences[number] = sequence
         self.scheduler.add(sequence)
         self._events.append(Submitted(self.now(), number, len(request.prompt)))
@@ -106,25 +108,32 @@ class Engine:
         return [completions[number] for number in numbers]
 
     def cancel(self) -> list[Event]:
-        """Ends every request with what it has so far, between two steps; returns the events since the last one."""
+        """Ends every request with what it has so far, between two steps; returns the events since the last
+        one."""
         for sequence in list(self._sequences.values()):
             sequence.stream.finish(FinishReason.CANCELLED)
             self._retire(sequence)
         return self._drain()
 
-    def _check(self, request: Request) -> None:
+    def check(self, request: Request) -> None:
+        """Raises RequestError if the request is longer than the context or the cache, or empty."""
         prompt, new = len(request.prompt), request.max_new_tokens
         if prompt == 0:
             raise RequestError("a prompt is empty: it needs at least one token")
-        need = f"a prompt of {prompt} tokens with {new} new ones needs a context of {prompt + new} tokens"
-        if prompt + new > self.context_length:
-            raise RequestError(
-                f"{need}, but the model's is {self.context_length}: shorten the prompt or workload.max_new_tokens"
+        total = prompt + new
+        need = f"a prompt of {prompt} tokens with {new} new ones needs a context of {total} tokens"
+        if total > self.context_length:
+            limit, fix = (
+                f"the model's is {self.context_length}",
+                "shorten the prompt or workload.max_new_tokens",
             )
-        if prompt + new > self.scheduler.capacity:
-            raise RequestError(
-                f"{need}, but the cache holds {self.scheduler.capacity}: raise cache.blocks or cache.memory_mib"
+            raise RequestError(f"{need}, but {limit}: {fix}")
+        if total > self.scheduler.capacity:
+            limit, fix = (
+                f"the cache holds {self.scheduler.capacity}",
+                "raise cache.blocks or cache.memory_mib",
             )
+            raise RequestError(f"{need}, but {limit}: {fix}")
 
     def _mark_computed(self, entry: Scheduled) -> int:
         """Notes that the fed tokens are in the cache; returns how many of them were a prompt's."""
@@ -140,14 +149,15 @@ class Engine:
         """Appends the accepted tokens; returns how many of them were decoded (none after a prefill)."""
         sequence = entry.sequence
         sequence.computed += len(accepted) - 1  # drafts that were kept are in the cache already
-        for count, token in enumerate(accepted, start=1):
+        before = sequence.stream.new_tokens
+        for token in accepted:
             sequence.tokens.append(token)
             text = sequence.stream.push(token)
             self._events.append(TokenAccepted(self.now(), sequence.id, token, text))
             if sequence.stream.reason is not None:
                 self._retire(sequence)
                 break
-        return 0 if entry.is_prefill else count
+        return 0 if entry.is_prefill else sequence.stream.new_tokens - before
 
     def _retire(self, sequence: Sequence) -> None:
         reason = sequence.stream.reason

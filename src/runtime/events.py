@@ -24,7 +24,8 @@ class Submitted(RequestEvent):
 
 @dataclass(frozen=True, slots=True)
 class Prefilled(RequestEvent):
-    """A chunk of `tokens` prompt tokens went through the model (or of a preempted request's tokens, again)."""
+    """A chunk of `tokens` prompt tokens went through the model (or of a preempted request's tokens,
+    again)."""
 
     tokens: int
     remaining: int

@@ -9,7 +9,9 @@ class KVBlockAllocator:
     def __init__(self, total: int) -> None:
         self.total = total
         self._references = [0] * total
-        self._free = list(reversed(range(total)))  # a stack: the block freed last is still in the CPU's caches
+        self._free = list(
+            reversed(range(total))
+        )  # a stack: the block freed last is still in the CPU's caches
 
     @property
     def free_blocks(self) -> int:
@@ -24,7 +26,8 @@ class KVBlockAllocator:
         return blocks
 
     def share_prefix(self, page_table: Sequence[int], count: int) -> list[int]:
-        """The first `count` blocks of a page table, each held once more: a second page table may begin with them.
+        """The first `count` blocks of a page table, each held once more: a second page table may begin with
+        them.
 
         Only whole blocks may be shared, as nobody may write to a block that two page tables hold.
         """

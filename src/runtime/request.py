@@ -15,8 +15,9 @@ class FinishReason(StrEnum):
 class Request:
     """One prompt to continue.
 
-    prompt: token ids, at least one. stop: strings that end the answer and are left out of it. stop_tokens: ids that
-    end it and have no text. seed: keys the random numbers of a sampling decoder, together with the position.
+    prompt: token ids, at least one. stop: strings that end the answer and are left out of it. stop_tokens:
+    ids that end it and have no text. seed: keys the random numbers of a sampling decoder, together with the
+    position.
     """
 
     prompt: tuple[int, ...]
@@ -27,7 +28,8 @@ class Request:
 
 
 class Completion(NamedTuple):
-    """A finished request: its new tokens (a stop token included), their text (a stop string left out), and why."""
+    """A finished request: its new tokens (a stop token included), their text (a stop string left out), and
+    why."""
 
     tokens: list[int]
     text: str

@@ -1,4 +1,5 @@
-"""What the next step feeds to the model: continuous batching with chunked prefill and preemption by recompute."""
+"""What the next step feeds to the model: continuous batching with chunked prefill and preemption by
+recompute."""
 
 from collections import deque
 from collections.abc import Callable
@@ -23,7 +24,8 @@ class Scheduled(NamedTuple):
 
     @property
     def yields_token(self) -> bool:
-        """Whether the model sees the sequence's last token in this step, so that a new one can be accepted."""
+        """Whether the model sees the sequence's last token in this step, so that a new one can be
+        accepted."""
         return len(self.tokens) - self.drafts == self.sequence.pending
 
 
@@ -35,10 +37,10 @@ class Plan(NamedTuple):
 class InferenceScheduler:
     """Decides who runs, within a budget of tokens a step and the blocks of the cache.
 
-    Decoding sequences go first, so that a long prompt does not stall them; what is left of the budget feeds prompts,
-    in chunks where they are longer. A waiting sequence is admitted in order of arrival, when blocks for all its
-    tokens are free. When a decoding one finds no block, the youngest running sequence loses its own and waits again,
-    at the head of the queue: the oldest always advances.
+    Decoding sequences go first, so that a long prompt does not stall them; what is left of the budget feeds
+    prompts, in chunks where they are longer. A waiting sequence is admitted in order of arrival, when blocks
+    for all its tokens are free. When a decoding one finds no block, the youngest running sequence loses its
+    own and waits again, at the head of the queue: the oldest always advances.
     """
 
     def __init__(
@@ -100,7 +102,8 @@ class InferenceScheduler:
         return used
 
     def _grow(self, sequence: Sequence, drafts: int, plan: Plan) -> bool:
-        """Gives the sequence the blocks it needs, taking from the youngest; False if it was itself the youngest."""
+        """Gives the sequence the blocks it needs, taking from the youngest; False if it was itself the
+        youngest."""
         missing = self._missing_blocks(sequence, drafts)
         while missing > self.allocator.free_blocks:
             victim = self.running.pop()

@@ -9,9 +9,9 @@ from runtime.request import FinishReason, Request
 class StreamingController:
     """The text of one request, token by token.
 
-    Tokens hold parts of characters, so bytes wait until a character is whole (what never becomes one is U+FFFD); and
-    a stop string may span tokens, so text that could be its beginning waits too. The answer ends at the first
-    character that completes a stop string, wherever token boundaries fall.
+    Tokens hold parts of characters, so bytes wait until a character is whole (what never becomes one is
+    U+FFFD); and a stop string may span tokens, so text that could be its beginning waits too. The answer ends
+    at the first character that completes a stop string, wherever token boundaries fall.
     """
 
     def __init__(self, request: Request, token_bytes: Callable[[int], bytes]) -> None:
@@ -24,7 +24,8 @@ class StreamingController:
         self._held = ""  # characters that may turn out to begin a stop string
 
     def push(self, token: int) -> str:
-        """Takes the next token; returns the text that can now be shown. `reason` is set once the answer ends."""
+        """Takes the next token; returns the text that can now be shown. `reason` is set once the answer
+        ends."""
         assert self.reason is None, "a finished answer takes no more tokens"
         self.new_tokens += 1
         if token in self._request.stop_tokens:
@@ -50,7 +51,8 @@ class StreamingController:
         return piece
 
     def _stop_string(self) -> tuple[int, int] | None:
-        """Start and end in the held text of the stop string that is complete first (of several, the longest)."""
+        """Start and end in the held text of the stop string that is complete first (of several, the
+        longest)."""
         found = [(self._held.find(stop), stop) for stop in self._request.stop]
         spans = [(start, start + len(stop)) for start, stop in found if start >= 0]
         return min(spans, key=lambda span: (span[1], span[0]), default=None)

@@ -8,16 +8,15 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from runtime.errors import ConfigError
 
-
 T = TypeVar("T")
 
 
 def read_config(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     """Builds `cls` from a mapping, whatever nesting, tagged unions and literals its fields have.
 
-    A field whose type is a union of dataclasses is chosen by its `name` key. Raises ConfigError for an unknown
-    key (with the nearest valid one), a missing key and a value of another type; `path` is the dotted name of
-    the mapping, for those messages.
+    A field whose type is a union of dataclasses is chosen by its `name` key. Raises ConfigError for an
+    unknown key (with the nearest valid one), a missing key and a value of another type; `path` is the dotted
+    name of the mapping, for those messages.
     """
     hints = get_type_hints(cls)
     for key in values:
@@ -42,7 +41,8 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 
 def dotted_keys(cls: type, path: str = "") -> Iterator[tuple[str, str | None]]:
-    """Every (dotted key, group choice that has it) of a config class; the choice is None where all have it."""
+    """Every (dotted key, group choice that has it) of a config class; the choice is None where all have
+    it."""
     for field, hint in get_type_hints(cls).items():
         key = join(path, field)
         yield key, None
@@ -93,7 +93,9 @@ def _read_group(options: list[Any], value: Any, key: str) -> Any:
 
 
 def _tag(option: type) -> str:
-    assert "name" in {field.name for field in fields(option)}, f"{option} is one of several: it needs a name field"
+    assert "name" in {field.name for field in fields(option)}, (
+        f"{option} is one of several: it needs a name field"
+    )
     (tag,) = get_args(get_type_hints(option)["name"])
     return str(tag)
 

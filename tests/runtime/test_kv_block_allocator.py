@@ -1,7 +1,7 @@
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-import pytest
 from runtime.kv_block_allocator import KVBlockAllocator
 
 TOTAL = 12

@@ -17,8 +17,8 @@ FREE = -1
 
 
 class ToyExecutor:
-    """Logits are a hash of all tokens of the sequence up to the row's own, read back from the paged cache: a wrong
-    slot, position, block table or length anywhere changes what comes next."""
+    """Logits are a hash of all tokens of the sequence up to the row's own, read back from the paged cache:
+    a wrong slot, position, block table or length anywhere changes what comes next."""
 
     def __init__(self, blocks: int, block_size: int) -> None:
         self.cache = torch.full((blocks * block_size,), FREE)

@@ -9,7 +9,8 @@ from runtime.sequence import Sequence
 
 
 class Sampling:
-    """Draws are keyed by the request's seed and the token's position: the rest of the batch does not matter."""
+    """Draws are keyed by the request's seed and the token's position: the rest of the batch does not
+    matter."""
 
     def __init__(self, ops: Ops, config: SamplingConfig) -> None:
         self._sample = ops.sample

@@ -1,0 +1,113 @@
+"""From settings to an engine with a model in it: the one place where the floors below are put together."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from kernels.ops import Ops, load_ops
+from model.config import LlamaConfig
+from model.executor import ModelExecutor
+from model.kv_cache import KVCache
+from model.loader import LoadedModel, load_model
+from model.source import resolve
+from runtime.config import CacheConfig, KernelsConfig, RunConfig, SamplingConfig
+from runtime.decoder.greedy import Greedy
+from runtime.decoder.sampling import Sampling
+from runtime.decoder.strategy import DecoderStrategy
+from runtime.engine import Engine
+from runtime.errors import ConfigError
+from runtime.kv_block_allocator import KVBlockAllocator
+from runtime.request import Request
+from runtime.scheduler import InferenceScheduler
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+
+
+class Assembly(NamedTuple):
+    """A loaded model on its cache. `engine()` is a new engine: one at a time, as they share the cache."""
+
+    config: RunConfig
+    ops: Ops
+    loaded: LoadedModel
+    executor: ModelExecutor
+
+    def engine(self) -> Engine:
+        batching, cache = self.config.batching, self.executor.cache
+        scheduler = InferenceScheduler(
+            KVBlockAllocator(cache.num_blocks),
+            cache.block_size,
+            batching.token_budget,
+            batching.max_sequences,
+        )
+        encoder, max_context = self.loaded.encoder, self.loaded.model.max_context
+        return Engine(
+            self.executor, scheduler, _decoder(self.config, self.ops), encoder.token_bytes, max_context
+        )
+
+    def warm_up(self, requests: list[Request]) -> float:
+        """Serves the beginnings of these requests, so that kernels are compiled and decode steps captured
+        before anything is measured. Returns the seconds it took."""
+        start = time.perf_counter()
+        self.engine().generate(
+            replace(request, max_new_tokens=min(3, request.max_new_tokens)) for request in requests
+        )
+        return time.perf_counter() - start
+
+
+def assemble(config: RunConfig) -> Assembly:
+    """Loads the model (downloading it if need be) and allocates its cache.
+
+    Raises ModelFileError or ConfigError, in one line, for what a user can mend.
+    """
+    ops = _load_ops(config.kernels)
+    device = _device(config.kernels)
+    if config.kernels.threads is not None:
+        torch.set_num_threads(config.kernels.threads)
+    cache_dir = Path(config.model.cache_dir) if config.model.cache_dir else None
+    loaded = load_model(
+        resolve(config.model.source, config.model.sha256, cache_dir),
+        weights=config.model.weights,
+        activations=DTYPES[config.model.dtype],
+        device=device,
+        max_context=config.model.max_context,
+    )
+    sequence_blocks = -(-loaded.model.max_context // config.cache.block_size)
+    most_blocks = config.batching.max_sequences * sequence_blocks
+    blocks = config.cache.blocks or min(most_blocks, _blocks_in_budget(config.cache, loaded.config))
+    cache = KVCache(loaded.config, blocks, config.cache.block_size, DTYPES[config.cache.dtype], device)
+    return Assembly(config, ops, loaded, ModelExecutor(loaded.model, cache, ops))
+
+
+def _decoder(config: RunConfig, ops: Ops) -> DecoderStrategy:
+    if isinstance(config.decoder, SamplingConfig):
+        return Sampling(ops, config.decoder)
+    return Greedy(ops)
+
+
+def _load_ops(config: KernelsConfig) -> Ops:
+    try:
+        return load_ops(config.backend)
+    except RuntimeError as error:  # a sweep over backends: Triton interprets or compiles, one per process
+        raise ConfigError(str(error)) from error
+
+
+def _device(config: KernelsConfig) -> torch.device:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("kernels.device=cuda, but torch finds no GPU here: use kernels.device=cpu")
+    if config.device == "auto":
+        return torch.device("cuda" if config.backend == "compiled" and torch.cuda.is_available() else "cpu")
+    return torch.device(config.device)
+
+
+def _blocks_in_budget(config: CacheConfig, model: LlamaConfig) -> int:
+    token_values = 2 * model.n_layers * model.n_kv_heads * model.head_dim  # keys and values
+    block_bytes = token_values * config.block_size * DTYPES[config.dtype].itemsize
+    blocks = config.memory_mib * 2**20 // block_bytes
+    if blocks == 0:
+        raise ConfigError(
+            f"cache.memory_mib={config.memory_mib} holds no block: one takes {block_bytes / 2**20:.1f} MiB"
+        )
+    return blocks
