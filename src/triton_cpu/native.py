@@ -79,7 +79,7 @@ def _optimized_module(llvm_ir: str, machine: Any) -> Any:
     module.data_layout = str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True  # for the scalar loops that are left
-    # Kernels arrive in vectors of full width. Looking for more of them took a fifth of the time and found none.
+    # Kernels arrive in vectors of full width. Looking for more took a fifth of the time and found none.
     options.slp_vectorization = False
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)

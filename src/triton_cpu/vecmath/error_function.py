@@ -1,4 +1,8 @@
-"""erf of float32: an odd polynomial near 0, and 1 - exp(-g(|x|)) with a polynomial g = -log(erfc) beyond."""
+"""erf: an odd polynomial near 0, and 1 - erfc beyond.
+
+erfc(x) is exp(-g(x)) with a polynomial g in float32, and exp(-x**2) times a polynomial in 1 / (x + 2) in
+float64.
+"""
 
 from triton_cpu.vecmath.code import VectorCode
 from triton_cpu.vecmath.exponential import exp
@@ -28,11 +32,60 @@ LOG_ERFC = (
     -0.00019717865507118404,
 )
 
+LARGEST_DOUBLE = 6.0
+
+# erf(x) / x - 1 in x**2 for |x| <= 1; 1.6e-17
+DOUBLE_TAIL = (
+    0.1283791670955126,
+    -0.3761263890318375,
+    0.11283791670954879,
+    -0.026866170645076792,
+    0.0052239776248180145,
+    -0.000854832698083379,
+    0.0001205533111164271,
+    -1.4925595266831182e-05,
+    1.6461000484121368e-06,
+    -1.6350312701054695e-07,
+    1.4659775274047436e-08,
+    -1.1372848856791674e-09,
+    5.957176147748911e-11,
+)
+# exp(x**2) * erfc(x) in 1 / (x + 2) for 0.99 <= x <= 6; 1.2e-17 of erf(x)
+DOUBLE_ERFCX = (
+    1.625749952863297e-07,
+    0.5641771362696565,
+    1.12882084215466,
+    1.965033318218642,
+    2.9651174236378557,
+    1.112481387566676,
+    12.471882119998758,
+    -86.03456505471343,
+    356.0583217492767,
+    -1304.9369573026477,
+    3393.7825092971293,
+    -5751.713360660067,
+    6141.056593351222,
+    -3802.087125092118,
+    1051.3721190315916,
+)
+
+
+def _select_by_size(v: VectorCode, x: str, magnitude: str, limit: float, small: str, large: str) -> str:
+    return v.intrinsic("copysign", v.select(v.compare("olt", magnitude, limit), small, large), x)
+
+
+def erf_double(v: VectorCode, x: str) -> str:
+    magnitude = v.at_most(v.intrinsic("fabs", x), LARGEST_DOUBLE)
+    square = v.mul(magnitude, magnitude)
+    small = v.fma(magnitude, v.polynomial(square, DOUBLE_TAIL), magnitude)
+    scaled = v.polynomial(v.div(1.0, v.add(magnitude, 2.0)), DOUBLE_ERFCX)
+    large = v.sub(1.0, v.mul(v.intrinsic("exp", v.neg(square)), scaled))
+    return _select_by_size(v, x, magnitude, 1.0, small, large)
+
 
 def erf(v: VectorCode, x: str) -> str:
     magnitude = v.at_most(v.intrinsic("fabs", x), LARGEST)
     square = v.mul(magnitude, magnitude)
     small = v.fma(magnitude, v.polynomial(square, SMALL_TAIL), magnitude)
     large = v.sub(1.0, exp(v, v.neg(v.polynomial(magnitude, LOG_ERFC))))
-    is_small = v.compare("olt", magnitude, SMALL)
-    return v.intrinsic("copysign", v.select(is_small, small, large), x)
+    return _select_by_size(v, x, magnitude, SMALL, small, large)

@@ -1,4 +1,4 @@
-"""exp, exp2, expm1 and tanh of float32.
+"""exp, exp2, expm1 and tanh of float32, and expm1 of float64 from exp and log.
 
 exp(x) = 2**n * exp(r) with n the integer nearest to x / log(2), so |r| <= log(2) / 2. The polynomials are
 minimax fits in relative error, their coefficients rounded to float32 one after the other.
@@ -94,6 +94,16 @@ def expm1(v: VectorCode, x: str) -> str:
     half = v.fma(half_power, fraction, v.sub(half_power, 0.5))
     tiny = v.compare("olt", v.intrinsic("fabs", x), 2.0**-26)
     return v.select(tiny, x, v.mul(half, 2.0))
+
+
+def expm1_double(v: VectorCode, x: str) -> str:
+    """(u - 1) * x / log(u) with u = exp(x): the errors of u - 1 and log(u) cancel (Kahan)."""
+    u = v.intrinsic("exp", x)
+    minus_1 = v.sub(u, 1.0)
+    corrected = v.div(v.mul(minus_1, x), v.intrinsic("log", u))
+    # Where u is 0, 1 or infinite there is nothing to cancel, and the quotient is NaN.
+    far = v.compare("ogt", v.intrinsic("fabs", x), 38.0)
+    return v.select(v.compare("oeq", u, 1.0), x, v.select(far, minus_1, corrected))
 
 
 def tanh(v: VectorCode, x: str) -> str:

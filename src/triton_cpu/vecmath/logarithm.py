@@ -1,4 +1,4 @@
-"""log, log2 and log1p of float32.
+"""log and log2 of float32, log1p of both.
 
 x = 2**e * (1 + f) with 1 + f between sqrt(1/2) and sqrt(2). The polynomial is a minimax fit in relative
 error, its coefficients rounded to float32 one after the other.
@@ -69,7 +69,7 @@ def log1p(v: VectorCode, x: str) -> str:
     """log(u) + (x - (u - 1)) / u with u = 1 + x: the second term is what rounding u took away."""
     u = v.add(x, 1.0)
     lost = v.div(v.sub(x, v.sub(u, 1.0)), u)
-    log_u = log(v, u)
+    log_u = log(v, u) if v.elem == "float" else v.intrinsic("log", u)
     # At 0 and infinity (and for NaN) log(u) alone is right, and the correction is NaN.
     is_ordinary = v.compare("olt", v.intrinsic("fabs", log_u), math.inf)
     corrected = v.select(is_ordinary, v.add(log_u, lost), log_u)
