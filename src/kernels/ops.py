@@ -1,0 +1,84 @@
+"""The operations that a model is made of, from the backend that a run asks for."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol
+
+from torch import Tensor
+
+from kernels.packed import Weight
+
+Backend = Literal["compiled", "interpret", "reference"]
+
+
+class RopeAndCache(Protocol):
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, cos_sin: Tensor, slots: Tensor,
+        k_cache: Tensor, v_cache: Tensor, interleaved: bool,
+    ) -> None: ...  # fmt: skip
+
+
+class PagedAttention(Protocol):
+    def __call__(
+        self, q: Tensor, k_cache: Tensor, v_cache: Tensor, block_tables: Tensor, cu_seqlens: Tensor,
+        context_lens: Tensor, out: Tensor, scale: float, max_query_len: int,
+    ) -> Tensor: ...  # fmt: skip
+
+
+class Linear(Protocol):
+    def __call__(self, x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None) -> Tensor: ...
+
+
+class Sample(Protocol):
+    def __call__(
+        self, logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, seeds: Tensor,
+        positions: Tensor, out: Tensor,
+    ) -> Tensor: ...  # fmt: skip
+
+
+class Ops(NamedTuple):
+    """Arguments, shapes and errors: the functions of the same names in kernels/."""
+
+    backend: Backend
+    embedding: Callable[[Tensor, Weight, Tensor], Tensor]
+    add_rms_norm: Callable[[Tensor, Tensor, float, Tensor, Tensor | None], Tensor]
+    linear: Linear
+    swiglu: Callable[[Tensor, Weight, Weight, Tensor], Tensor]
+    rope_and_cache: RopeAndCache
+    paged_attention: PagedAttention
+    mask_logits: Callable[[Tensor, Tensor, Tensor], None]
+    argmax: Callable[[Tensor, Tensor], Tensor]
+    sample: Sample
+
+
+MODULES = {"add_rms_norm": "rms_norm", "rope_and_cache": "rope"}  # of the others the module has the name
+
+
+def load_ops(backend: Backend) -> Ops:
+    """The operations of one backend: Triton kernels compiled or interpreted, or the plain torch oracles.
+
+    Triton decides when it is imported whether it interprets, for the whole process: "interpret" raises
+    RuntimeError where Triton was imported to compile. "compiled" obeys TRITON_INTERPRET=1 of the environment.
+    """
+    package = "kernels"
+    if backend == "reference":
+        package = "kernels.reference"
+    elif backend == "interpret":
+        _interpret()
+    functions: dict[str, Any] = {}
+    for name in Ops._fields[1:]:
+        module = importlib.import_module(f"{package}.{MODULES.get(name, name)}")
+        functions[name] = getattr(module, name)
+    return Ops(backend, **functions)
+
+
+def _interpret() -> None:
+    if "triton" not in sys.modules:
+        os.environ["TRITON_INTERPRET"] = "1"
+        return
+    if not sys.modules["triton"].knobs.runtime.interpret:
+        raise RuntimeError(
+            "kernels=interpret: Triton was imported to compile; set TRITON_INTERPRET=1 and start again"
+        )

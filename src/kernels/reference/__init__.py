@@ -1,0 +1,1 @@
+"""Oracles: each kernel's formula in plain torch, under the kernel's name and signature."""

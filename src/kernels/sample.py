@@ -1,0 +1,169 @@
+"""sample: temperature, top-k, top-p, min-p and the draw, without a sort.
+
+    z = (logit - max logit) / temperature,    w = exp(z) top-k: logits not below the k-th largest; top-p: of
+    those, the most likely, up to the one with which they hold top_p of the weight; min-p: of those, w >=
+    min_p (min_p times the largest weight); draw:  the survivor with the largest z - log(e),  e = -log(1 - u)
+    exponential, u uniform  (so that P is prop. to w).
+
+Each filter keeps the logits above a pivot, found by bisection on the order-preserving integer image of a
+float: at most 32 passes, exact. Logits equal to a pivot are all kept: no token is favoured by its index. The
+uniforms are Philox4x32-10 with the request's seed as key and (token, position, 0, 0) as counter, so that a
+draw depends on nothing but its own row. Temperature 0 is `argmax`. Sources: Salmon et al., Parallel Random
+Numbers: As Easy as 1, 2, 3 (SC 2011); Holtzman et al., arXiv 1904.09751 (top-p); Nguyen et al., arXiv
+2407.01082 (min-p).
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.argmax import lowest_best, row_argmax
+from kernels.checks import check_tensor
+from kernels.targets import Target, target_of
+
+
+class SampleMeta(NamedTuple):
+    block_v: int  # logits a step
+    num_warps: int
+
+
+META: dict[Target, SampleMeta] = {
+    "cpu": SampleMeta(128, 1),
+    "sm_80": SampleMeta(2048, 8),
+    "sm_90": SampleMeta(2048, 8),
+    "sm_100": SampleMeta(2048, 8),
+    "gfx942": SampleMeta(2048, 8),
+}
+
+
+@triton.jit
+def ordered_image(x):
+    """i32 that order as the f32 do. It is its own inverse on the bits."""
+    bits = x.to(tl.int32, bitcast=True)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@triton.jit
+def ordered_value(image):
+    return (image ^ ((image >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def measure_from(p_row, V, pivot, top, inverse_temperature, COUNT: tl.constexpr, BLOCK_V: tl.constexpr):
+    """How many logits, or how much weight, from the pivot up."""
+    b_sum = tl.zeros([BLOCK_V], dtype=tl.float32)
+    for v in range(0, V, BLOCK_V):
+        o_v = v + tl.arange(0, BLOCK_V)
+        m_v = o_v < V
+        b_l = tl.load(p_row + o_v, mask=m_v, other=float("-inf"))
+        b_weight = 1.0 if COUNT else tl.exp((b_l - top) * inverse_temperature)
+        b_sum += tl.where(m_v & (b_l >= pivot), b_weight, 0.0)
+    return tl.sum(b_sum, axis=0)
+
+
+@triton.jit
+def largest_pivot(
+    p_row, V, lowest, top, inverse_temperature, target, COUNT: tl.constexpr, BLOCK_V: tl.constexpr
+):  # fmt: skip
+    """The largest pivot with measure_from(pivot) >= target, known to lie in lowest..top."""
+    low = ordered_image(lowest)
+    high = ordered_image(top) + 1
+    while low + 1 < high:
+        middle = (low & high) + ((low ^ high) >> 1)  # the mean, without overflow
+        measure = measure_from(p_row, V, ordered_value(middle), top, inverse_temperature, COUNT, BLOCK_V)
+        if measure >= target:
+            low = middle
+        else:
+            high = middle
+    return ordered_value(low)
+
+
+@triton.jit
+def race(p_row, V, pivot, top, inverse_temperature, seed, position, BLOCK_V: tl.constexpr):
+    """The token from the pivot up whose exponential clock, running at rate w, rings first."""
+    b_best = tl.full([BLOCK_V], float("-inf"), dtype=tl.float32)
+    b_index = tl.arange(0, BLOCK_V)
+    for v in range(0, V, BLOCK_V):
+        o_v = v + tl.arange(0, BLOCK_V)
+        b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
+        b_bits, _, _, _ = tl.philox(seed, o_v, position, 0, 0)
+        b_u = tl.minimum((b_bits.to(tl.float32) + 0.5) * (1.0 / 4294967296.0), 1.0 - 1.0 / 16777216.0)
+        # Near 0 a logarithm of 1 - u would leave few bits of the winner's time: a series keeps all of them.
+        b_series = b_u * (1.0 + b_u * (0.5 + b_u * (1.0 / 3.0 + b_u * 0.25)))
+        b_time = tl.where(b_u < 0.0078125, b_series, -tl.log(1.0 - b_u))
+        b_key = (b_l - top) * inverse_temperature - tl.log(b_time)
+        m_better = (b_l >= pivot) & (b_key > b_best)
+        b_best = tl.where(m_better, b_key, b_best)
+        b_index = tl.where(m_better, o_v, b_index)
+    return lowest_best(b_best, b_index)
+
+
+@triton.jit
+def sample_kernel(
+    p_logits, p_temperature, p_top_k, p_top_p, p_min_p, p_seeds, p_positions, p_out, V, BLOCK_V: tl.constexpr
+):  # fmt: skip
+    i_s = tl.program_id(0).to(tl.int64)
+    p_row = p_logits + i_s * V
+    token = row_argmax(p_row, V, BLOCK_V)
+    temperature = tl.load(p_temperature + i_s)
+    if temperature > 0.0:
+        top = tl.load(p_row + token)
+        inverse = 1.0 / temperature
+        pivot = float("-inf")
+        top_k = tl.load(p_top_k + i_s)
+        if (top_k > 0) & (top_k < V):
+            pivot = largest_pivot(p_row, V, pivot, top, inverse, top_k.to(tl.float32), True, BLOCK_V)
+        top_p = tl.load(p_top_p + i_s)
+        if top_p < 1.0:
+            target = top_p * measure_from(p_row, V, pivot, top, inverse, False, BLOCK_V)
+            pivot = largest_pivot(p_row, V, pivot, top, inverse, target, False, BLOCK_V)
+        min_p = tl.load(p_min_p + i_s)
+        if min_p > 0.0:
+            pivot = tl.maximum(pivot, top + temperature * tl.log(min_p))
+        seed = tl.load(p_seeds + i_s)
+        position = tl.load(p_positions + i_s)
+        token = race(p_row, V, pivot, top, inverse, seed, position, BLOCK_V)
+    tl.store(p_out + i_s, token)
+
+
+def sample(
+    logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, seeds: Tensor,
+    positions: Tensor, out: Tensor,
+) -> Tensor:  # fmt: skip
+    """Draw a token a row. logits f32 [S, V] with a finite maximum; out i32 [S]. Returns out.
+
+    temperature f32 [S], 0 = argmax; top_k i32 [S], 0 = off; top_p f32 [S], 1 = off; min_p f32 [S], 0 = off,
+    at most 1; seeds i64 [S]; positions i32 [S], the place of the drawn token in its sequence. Raises
+    ValueError naming the argument that does not fit.
+    """
+    S, V = logits.shape
+    device = logits.device
+    check_tensor("logits", logits, (torch.float32,), (S, V), device)
+    check_tensor("temperature", temperature, (torch.float32,), (S,), device)
+    check_tensor("top_k", top_k, (torch.int32,), (S,), device)
+    check_tensor("top_p", top_p, (torch.float32,), (S,), device)
+    check_tensor("min_p", min_p, (torch.float32,), (S,), device)
+    check_tensor("seeds", seeds, (torch.int64,), (S,), device)
+    check_tensor("positions", positions, (torch.int32,), (S,), device)
+    check_tensor("out", out, (torch.int32,), (S,), device)
+    meta = META[target_of(device)]
+    sample_kernel[(S,)](
+        logits, temperature, top_k, top_p, min_p, seeds, positions, out, V, meta.block_v,
+        num_warps=meta.num_warps,
+    )  # fmt: skip
+    return out
+
+
+def bytes_moved(rows: int, vocabulary: int) -> int:
+    """The logits read once; the further passes of the bisections hit the cache."""
+    return rows * (4 * vocabulary + 36)
+
+
+def flops(rows: int, vocabulary: int) -> int:
+    """The draw alone: ten Philox rounds of some ten integer operations, and some twenty for the key."""
+    return 120 * rows * vocabulary

@@ -1,0 +1,23 @@
+"""The chips that the kernels carry meta-parameters for."""
+
+from functools import cache
+from typing import Literal
+
+import torch
+
+Target = Literal["cpu", "sm_80", "sm_90", "sm_100", "gfx942"]
+
+
+@cache
+def target_of(device: torch.device) -> Target:
+    """The column of a kernel's META table for a device: the newest listed chip not newer than it."""
+    if device.type == "cpu":
+        return "cpu"
+    if device.type != "cuda":
+        raise ValueError(f"device: the kernels run on cpu and cuda devices, not on {device}")
+    if torch.version.hip is not None:
+        return "gfx942"
+    major, _ = torch.cuda.get_device_capability(device)
+    if major >= 10:
+        return "sm_100"
+    return "sm_90" if major == 9 else "sm_80"

@@ -1,0 +1,44 @@
+import importlib
+import inspect
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+from kernel_testing import INTERPRETED
+
+from kernels.ops import MODULES, Ops, load_ops
+from kernels.targets import Target
+
+NAMES = Ops._fields[1:]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_oracle_and_kernel_have_one_signature(name: str) -> None:
+    kernel, oracle = getattr(load_ops("compiled"), name), getattr(load_ops("reference"), name)
+    assert kernel is not oracle
+    assert inspect.signature(kernel) == inspect.signature(oracle)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_target_has_meta_parameters(name: str) -> None:
+    module = importlib.import_module(f"kernels.{MODULES.get(name, name)}")
+    assert set(module.META) == set(get_args(Target))
+
+
+@pytest.mark.skipif(INTERPRETED, reason="needs a process where Triton compiles")
+def test_interpreting_after_compiling_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="kernels=interpret"):
+        load_ops("interpret")
+
+
+def test_interpret_in_a_fresh_process() -> None:
+    code = """
+import torch
+from kernels.ops import load_ops
+ops = load_ops("interpret")
+out = ops.argmax(torch.tensor([[1.0, 3.0, 3.0]]), torch.empty(1, dtype=torch.int32))
+print(int(out), type(ops.argmax.__globals__["argmax_kernel"]).__name__)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.stdout.split() == ["1", "InterpretedFunction"], result.stderr
