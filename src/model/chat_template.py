@@ -40,7 +40,7 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(source)
         except (TemplateError, RecursionError, MemoryError, OverflowError) as error:
-            raise ModelFileError(f"the chat template does not parse: {_one_line(error)}") from error
+            raise ModelFileError(f"the chat template does not parse: {_reason(error)}") from error
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
         """The conversation as text (encode it with `special=True`); add_generation_prompt opens the model's
@@ -54,7 +54,7 @@ class ChatTemplate:
             )
         except Exception as error:  # a stranger's program may fail in any way
             raise ModelFileError(
-                f"the chat template cannot render this conversation: {_one_line(error)}"
+                f"the chat template cannot render this conversation: {_reason(error)}"
             ) from error
 
 
@@ -70,5 +70,5 @@ def _refuse(message: str) -> NoReturn:
     raise TemplateError(message)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

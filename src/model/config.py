@@ -9,6 +9,7 @@ from model.rope import RopeConfig, rope_from_gguf, rope_from_hub
 
 # GGUF stores the query and key rows of these architectures permuted, so that rotary pairs are neighbours.
 _GGUF_INTERLEAVED = {"llama": True, "qwen2": False}
+_LONGEST_CONTEXT = 1 << 20  # the table of rotary positions is as long
 _HUB_MODEL_TYPES = ("llama", "mistral", "qwen2")
 
 
@@ -46,6 +47,11 @@ class LlamaConfig:
                 raise ModelFileError(
                     f"model configuration: {name} is {getattr(self, name)}, must be positive"
                 )
+        if self.context_length > _LONGEST_CONTEXT or not self.norm_eps >= 0:
+            raise ModelFileError(
+                f"model configuration: a context of {self.context_length} tokens (at most {_LONGEST_CONTEXT}) or "
+                f"an epsilon of {self.norm_eps} is not possible"
+            )
         if self.n_heads % self.n_kv_heads:
             raise ModelFileError(
                 f"model configuration: {self.n_heads} query heads cannot share {self.n_kv_heads} key heads"

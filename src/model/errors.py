@@ -6,3 +6,6 @@ class ModelFileError(ValueError):
 
     The message is one line that names the thing and, where there is one, the fix; callers print it as it is.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))

@@ -62,7 +62,9 @@ def _byte_level(file: GGUFFile, pieces: list[str]) -> Tokenizer:
             f"{file.path}: pre-tokenizer {pre!r} is not supported (only {', '.join(_SPLITS)})"
         )
     merges = file.get(f"{_KEY}.merges", list)
-    pairs = [tuple(merge.split(" ", 1)) if type(merge) is str else () for merge in merges]
+    pairs = [tuple(str(merge).split(" ", 1)) for merge in merges]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ModelFileError(f"{file.path}: {_KEY}.merges has an entry that is not two pieces")
     tokenizer = Tokenizer(_bpe(file, vocab=_ids(pieces), merges=pairs))
     splits: list[Any] = [pre_tokenizers.Split(Regex(split), "isolated") for split in _SPLITS[pre]]
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
