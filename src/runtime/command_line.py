@@ -43,7 +43,7 @@ def hydra_application(job: Callable[[DictConfig], None]) -> None:
 
     run.__module__ = job.__module__  # Hydra names the job after it
     try:
-        _check_arguments(sys.argv[1:])
+        sys.argv[1:] = _ordered(sys.argv[1:])
         if not CONF.is_dir():
             raise ConfigError(f"no folder {CONF}: install the project from a checkout with pip install -e .")
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
@@ -56,7 +56,7 @@ def hydra_application(job: Callable[[DictConfig], None]) -> None:
 
 
 def plain(composed: DictConfig) -> dict[str, Any]:
-    """The config as plain containers, interpolations resolved. Raises OmegaConf's errors, which `explain` knows."""
+    """The config as plain containers, interpolations resolved. Raises OmegaConf's errors (see `explain`)."""
     settings = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     return cast("dict[str, Any]", settings)  # a DictConfig gives a dict
 
@@ -71,7 +71,7 @@ def explain(error: Exception) -> str:
     message = str(error).strip()
     first_line = message.partition("\n")[0]
     if isinstance(error, MissingMandatoryValue):
-        key = first_line.rpartition(": ")[2]
+        key = error.full_key or first_line.rpartition(": ")[2]
         return f"{key} has no value: give it on the command line as {key}=<value>"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _unknown_choice(error.missing_cfg_file, error.options or [])
@@ -104,10 +104,14 @@ def _unknown_override(key: str) -> str:
     return unknown_key(key, [name for name, _ in known] + groups)
 
 
-def _check_arguments(arguments: list[str]) -> None:
-    known, unknown = get_args_parser().parse_known_args(arguments)
+def _ordered(arguments: list[str]) -> list[str]:
+    """The arguments with options such as -m first, as Hydra wants. Raises ConfigError for unknown ones."""
+    settings = [word for word in arguments if "=" in word and not word.startswith("-")]
+    options = [word for word in arguments if word not in settings]
+    known, unknown = get_args_parser().parse_known_args(options + settings)
     if unknown:
         raise ConfigError(f"unknown option {unknown[0]}: settings are given as key=value; --help lists them")
     for override in known.overrides:
         if "=" not in override and not override.startswith("~"):
             raise ConfigError(f"'{override}' is no setting: write key=value; --help lists them")
+    return options + settings

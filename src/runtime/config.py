@@ -154,3 +154,11 @@ class RunConfig:
     kernels: KernelsConfig
     workload: PromptsWorkload | FileWorkload | ChatWorkload
     tracking: NoTracking | WandbTracking
+
+    def __post_init__(self) -> None:
+        bf16 = "bf16" in (self.model.dtype, self.model.weights, self.cache.dtype)
+        _require(
+            not (bf16 and self.kernels.backend == "interpret"),
+            "kernels=interpret computes bf16 wrongly (a limit of Triton's interpreter): "
+            "set model.dtype=f32 cache.dtype=f32",
+        )

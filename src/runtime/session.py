@@ -58,8 +58,10 @@ def serve(config: RunConfig, composed: DictConfig, path: Path, group: str | None
 
             tracker = WandbTracker(config.tracking, composed, path, group, folder.metrics)
             observers.append(stack.enter_context(tracker))
-        warm_up = job.assembly.warm_up(job.requests[: config.batching.max_sequences])
-        console.print(f"model ready in {loaded - start:.1f} s, kernels in {warm_up:.1f} s", highlight=False)
+        console.print(f"model ready in {loaded - start:.1f} s", highlight=False)
+        if config.kernels.backend == "compiled":
+            seconds = job.assembly.warm_up(job.requests[: config.batching.max_sequences])
+            console.print(f"kernels ready in {seconds:.1f} s", highlight=False)
         engine = job.assembly.engine()
         if isinstance(config.workload, ChatWorkload):
             interrupted = converse(console, engine, job.assembly.loaded, config, observers)
