@@ -107,10 +107,10 @@ def tile_product(
             p_xk = p_x + o_t[:, None, None] * K + o_b * 32 + o_k  # [BLOCK_M, BLOCK_B, 16]
             m_x = m_t[:, None, None] & m_b
             b_x = tl.reshape(tl.load(p_xk, mask=m_x, other=0.0), [BLOCK_M, BLOCK_B * 16])
-            b_w = tl.reshape(b_first.to(b_x.dtype), [BLOCK_N, BLOCK_B * 16])
+            b_w = tl.reshape(b_first, [BLOCK_N, BLOCK_B * 16]).to(b_x.dtype)
             b_acc = tl.dot(b_x, tl.trans(b_w), b_acc, input_precision="ieee")
             b_x = tl.reshape(tl.load(p_xk + 16, mask=m_x, other=0.0), [BLOCK_M, BLOCK_B * 16])
-            b_w = tl.reshape(b_last.to(b_x.dtype), [BLOCK_N, BLOCK_B * 16])
+            b_w = tl.reshape(b_last, [BLOCK_N, BLOCK_B * 16]).to(b_x.dtype)
             b_acc = tl.dot(b_x, tl.trans(b_w), b_acc, input_precision="ieee")
     return b_acc
 
