@@ -1,0 +1,71 @@
+"""Matrix products of every tile shape and element type, chained and accumulated."""
+
+import pytest
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def dot_kernel(p_a, p_b, p_c, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, TB: tl.constexpr, STEPS: tl.constexpr):
+    o_m, o_n, o_k = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
+    p_c += o_m[:, None] * N + o_n[None, :]
+    acc = tl.load(p_c)
+    for step in range(STEPS):
+        a = tl.load(p_a + o_m[:, None] * K + o_k[None, :])
+        b = tl.load(p_b + (o_n[None, :] * K + o_k[:, None] if TB else o_k[:, None] * N + o_n[None, :]))
+        acc = tl.dot(a, b, acc, out_dtype=acc.dtype)
+    tl.store(p_c, acc)
+
+
+@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (1, 16, 64), (2, 64, 16), (4, 4, 4), (16, 1, 16), (8, 32, 128),
+                                     (64, 64, 32), (16, 128, 8), (32, 16, 256)])  # fmt: skip
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int8])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_every_tile_shape(m, n, k, dtype, transposed):
+    # Small integers are exact in every type and order of summation.
+    a, b = (torch.randint(-4, 5, s).to(dtype) for s in ((m, k), (n, k) if transposed else (k, n)))
+    total = {torch.int8: torch.int32, torch.float64: torch.float64}.get(dtype, torch.float32)
+    c = torch.randint(-4, 5, (m, n)).to(total)
+    expected = (c.double() + 3 * a.double() @ (b.t() if transposed else b).double()).to(total)
+    dot_kernel[(1,)](a, b, c, M=m, N=n, K=k, TB=transposed, STEPS=3)
+    assert torch.equal(c, expected)
+
+
+@triton.jit
+def chained_kernel(p_a, p_b, p_out, N: tl.constexpr):
+    o = tl.arange(0, N)[:, None] * N + tl.arange(0, N)[None, :]
+    a, b = tl.load(p_a + o), tl.load(p_b + o)
+    ab = tl.dot(a, b, input_precision="ieee")
+    scaled = ab / tl.sum(tl.abs(ab), 1)[:, None]
+    tl.store(p_out + o, tl.dot(scaled, tl.trans(ab), input_precision="ieee") + tl.trans(a))
+
+
+def test_a_product_feeds_another_and_is_read_transposed():
+    a, b = torch.randn(32, 32), torch.randn(32, 32)
+    out = torch.empty(32, 32)
+    chained_kernel[(1,)](a, b, out, N=32)
+    ab = a @ b
+    torch.testing.assert_close(out, ab / ab.abs().sum(1, keepdim=True) @ ab.t() + a.t(), rtol=1e-4, atol=1e-4)
+
+
+@triton.jit
+def rescaled_kernel(p_a, p_out, p_history, N: tl.constexpr, STEPS: tl.constexpr):
+    o = tl.arange(0, N)[:, None] * N + tl.arange(0, N)[None, :]
+    a = tl.load(p_a + o)
+    acc = tl.zeros([N, N], tl.float32)
+    for step in range(STEPS):
+        tl.store(p_history + step * N * N + o, acc)  # the old total is read besides the product
+        acc = tl.dot(a, a, acc * 0.5, input_precision="ieee")
+    tl.store(p_out + o, acc)
+
+
+def test_an_accumulator_that_others_read_too():
+    a = torch.randn(16, 16)
+    out, history = torch.empty(16, 16), torch.empty(3, 16, 16)
+    rescaled_kernel[(1,)](a, out, history, N=16, STEPS=3)
+    total = torch.zeros(16, 16)
+    for step in range(3):
+        torch.testing.assert_close(history[step], total, rtol=1e-4, atol=1e-4)
+        total = total * 0.5 + a @ a
+    torch.testing.assert_close(out, total, rtol=1e-4, atol=1e-4)
