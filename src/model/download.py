@@ -105,7 +105,7 @@ def _pip_download(requirement: str, folder: Path) -> None:
     with log.open("wb") as output, _progress() as progress:
         process = subprocess.Popen(
             [*command, requirement], stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": str(folder)},
+            env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         task = progress.add_task(requirement, total=None)
         try:

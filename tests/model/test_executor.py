@@ -1,10 +1,12 @@
-"""Decode steps: padded to a power of two, replayed from their first launches, harmless to everybody else's cache."""
+"""Decode steps: padded to a power of two, replayed from their first launches, harmless to everybody else's
+cache."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 from tiny_model import TinyFile
+
 from kernels.ops import load_ops
 from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor

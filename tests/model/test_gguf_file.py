@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_model import TinyFile
+
 from model.errors import ModelFileError
 from model.gguf_file import GGUFFile
 from model.loader import load_model
-from tiny_model import TinyFile
 
 VARIANT = "mixed, partial rope"
 fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,12 +1,14 @@
 """Prefill in any chunks, decode and any mixture of them give the logits of a plain forward pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from tiny_model import TinyFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_model import TinyFile
+
 from kernels.ops import load_ops
 from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor
@@ -26,7 +28,8 @@ def run(executor: ModelExecutor, sequences: list[list[int]], chunks: list[list[i
     for sizes in chunks:
         picked = [i for i, size in enumerate(sizes) if size]
         steps = [
-            SequenceStep(sequences[i][done[i] : done[i] + sizes[i]], done[i], tables[i], sizes[i]) for i in picked
+            SequenceStep(sequences[i][done[i] : done[i] + sizes[i]], done[i], tables[i], sizes[i])
+            for i in picked
         ]
         rows = executor.step(make_batch(steps, BLOCK_SIZE)).clone()
         for i, part in zip(picked, rows.split([sizes[i] for i in picked]), strict=True):
@@ -70,10 +73,12 @@ def test_chunking_does_not_change_logits(any_tiny_file: TinyFile, schedule: Any)
 MIXED = ([[5, 9, 200, 31, 7, 77, 8], [100] * 3, [250, 1, 2, 3]], [[6, 0, 0], [1, 2, 0], [0, 1, 3], [0, 0, 1]])
 
 
-def test_compiled_kernels_agree(any_tiny_file: TinyFile) -> None:
+@pytest.mark.parametrize("variant", ["q4_1 with q8_0 head"])
+def test_compiled_kernels_agree(tiny_file: Callable[[str], TinyFile], variant: str) -> None:
     sequences, chunks = MIXED
-    for tokens, logits in zip(sequences, run(executor_of(any_tiny_file, "compiled"), *MIXED), strict=True):
-        expected = any_tiny_file.logits(tokens)
+    file = tiny_file(variant)
+    for tokens, logits in zip(sequences, run(executor_of(file, "compiled"), sequences, chunks), strict=True):
+        expected = file.logits(tokens)
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 

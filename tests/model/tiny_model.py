@@ -14,14 +14,16 @@ from torch.nn.functional import silu
 
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
 @dataclass(frozen=True)
 class TinyModel:
-    """The shape of a random model and how its matrices are stored (by the end of their names, else `stored`)."""
+    """The shape of a random model and how its matrices are stored (by the end of their names, else
+    `stored`)."""
 
     arch: str = "llama"
     heads: int = 4
@@ -89,7 +91,8 @@ def write_tiny_gguf(path: Path, tiny: TinyModel, seed: int = 0) -> Path:
     for layer in range(tiny.layers):
         for name, rows, columns in (
             ("attn_q", q, tiny.width), ("attn_k", kv, tiny.width), ("attn_v", kv, tiny.width),
-            ("attn_output", tiny.width, q), ("ffn_gate", tiny.ffn, tiny.width), ("ffn_up", tiny.ffn, tiny.width),
+            ("attn_output", tiny.width, q), ("ffn_gate", tiny.ffn, tiny.width), ("ffn_up", tiny.ffn,
+            tiny.width),
             ("ffn_down", tiny.width, tiny.ffn),
         ):  # fmt: skip
             matrix(f"blk.{layer}.{name}", rows, columns, 2 / math.sqrt(columns))
@@ -138,13 +141,18 @@ def plain_logits(tensors: dict[str, Tensor], tiny: TinyModel, tokens: list[int])
         p = f"blk.{layer}"
         h = norm(x, f"{p}.attn_norm")
         q, k, v = (
-            (h @ w[f"{p}.attn_{n}.weight"].T + w.get(f"{p}.attn_{n}.bias", 0)).unflatten(-1, (-1, tiny.head_dim))
+            (h @ w[f"{p}.attn_{n}.weight"].T + w.get(f"{p}.attn_{n}.bias", 0)).unflatten(
+                -1, (-1, tiny.head_dim)
+            )
             for n in "qkv"
         )
         k, v = (y.repeat_interleave(tiny.heads // tiny.kv_heads, dim=1) for y in (rope(k), v))
         scores = torch.einsum("qhd,khd->hqk", rope(q), k) / math.sqrt(tiny.head_dim)
         scores = scores.masked_fill(torch.ones(len(tokens), len(tokens)).triu(1).bool(), -math.inf)
-        x = x + torch.einsum("hqk,khd->qhd", scores.softmax(-1), v).flatten(1) @ w[f"{p}.attn_output.weight"].T
+        x = (
+            x
+            + torch.einsum("hqk,khd->qhd", scores.softmax(-1), v).flatten(1) @ w[f"{p}.attn_output.weight"].T
+        )
         h = norm(x, f"{p}.ffn_norm")
         gated = silu(h @ w[f"{p}.ffn_gate.weight"].T) * (h @ w[f"{p}.ffn_up.weight"].T)
         x = x + gated @ w[f"{p}.ffn_down.weight"].T
@@ -168,8 +176,13 @@ VARIANTS = {
     "q4_1 with q8_0 head": TinyModel(
         heads=3, kv_heads=1, head_dim=32, width=96, stored=T.Q4_1, special_types={"token_embd": T.Q8_0}
     ),
-    "f16 biased qwen2": TinyModel(arch="qwen2", heads=4, kv_heads=4, head_dim=24, width=96, bias=True, stored=T.F16),
+    "f16 biased qwen2": TinyModel(
+        arch="qwen2", heads=4, kv_heads=4, head_dim=24, width=96, bias=True, stored=T.F16
+    ),
     "mixed, partial rope": TinyModel(
-        rotary=8, divisors=True, stored=T.Q5_1, special_types={"attn_v": T.Q8_0, "ffn_down": T.F32, "ffn_up": T.Q4_0}
+        rotary=8,
+        divisors=True,
+        stored=T.Q5_1,
+        special_types={"attn_v": T.Q8_0, "ffn_down": T.F32, "ffn_up": T.Q4_0},
     ),
 }
