@@ -49,7 +49,7 @@ class LlamaConfig:
                 )
         if self.context_length > _LONGEST_CONTEXT or not self.norm_eps >= 0:
             raise ModelFileError(
-                f"model configuration: a context of {self.context_length} tokens (at most {_LONGEST_CONTEXT}) "
+                f"model configuration: a context of {self.context_length} tokens (limit {_LONGEST_CONTEXT}) "
                 f"or an epsilon of {self.norm_eps} is not possible"
             )
         if self.n_heads % self.n_kv_heads:

@@ -1,4 +1,4 @@
-"""SHA-256 of big files, remembered beside a file so that a pinned one is hashed once and not at every start."""
+"""SHA-256 of big files, noted beside a file so that a pinned one is hashed once and not at every start."""
 
 import hashlib
 from pathlib import Path
@@ -7,8 +7,7 @@ from pathlib import Path
 def matches_digest(path: Path, sha256: str, remember: bool) -> bool:
     """Whether the file at `path` has the hexadecimal SHA-256 `sha256`.
 
-    remember: note a match in `<path>.sha256`, and believe such a note as long as the file's size and modification
-    time are those of the note.
+    remember: note a match in `<path>.sha256`, and believe such a note as long as it has the file's size and time.
     """
     expected = sha256.lower()
     status = path.stat()
