@@ -13,14 +13,17 @@ SLOT_BYTES = 8
 
 # One letter of `struct` and padding to a slot for each type of scalar. Types of less than 64 bits are stored
 # as 64-bit integers: kernels read the low bytes, which is what a conversion in C would keep.
+# Kernels that come from a file of Triton IR name floats without a p.
 _SLOT_FORMATS = {
     **{name: "q" for name in ("i1", "i8", "i16", "i32", "i64", "u1", "u8", "u16", "u32")},
     "u64": "Q",
     "fp16": "e6x",
+    "f16": "e6x",
     "bf16": "H6x",
     "fp32": "f4x",
     "f32": "f4x",
     "fp64": "d",
+    "f64": "d",
 }
 
 _DESCRIPTOR = re.compile(r"tensordesc(?:_im2col)?<[^\[>]*\[([^\]]*)\](?:.*?,input_rank=(\d+))?")
