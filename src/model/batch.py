@@ -1,5 +1,4 @@
-"""One step's work for the model, as flat tensors: any mix of prefill chunks, single decode tokens and
-drafts."""
+"""One step's work as flat tensors: any mix of prefill chunks, single decode tokens and drafts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -43,9 +43,9 @@ class ChatTemplate:
             raise ModelFileError(f"the chat template does not parse: {_reason(error)}") from error
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """The conversation as text (encode it with `special=True`); add_generation_prompt opens the model's
-        turn.
+        """The conversation as text, to be encoded with `special=True`.
 
+        add_generation_prompt: open the model's turn at the end.
         Raises ModelFileError if the template refuses the messages or fails.
         """
         try:

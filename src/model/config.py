@@ -91,8 +91,7 @@ def config_from_gguf(file: GGUFFile) -> LlamaConfig:
 
 
 def config_from_hub(values: dict[str, Any]) -> LlamaConfig:
-    """Read the configuration from the parsed `config.json`. Raises ModelFileError as `config_from_gguf`
-    does."""
+    """Read the configuration from a parsed `config.json`. Raises ModelFileError as above."""
     model_type = values.get("model_type")
     if model_type not in _HUB_MODEL_TYPES:
         raise ModelFileError(

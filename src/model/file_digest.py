@@ -7,7 +7,7 @@ from pathlib import Path
 def matches_digest(path: Path, sha256: str, remember: bool) -> bool:
     """Whether the file at `path` has the hexadecimal SHA-256 `sha256`.
 
-    remember: note a match in `<path>.sha256`, and believe such a note as long as it has the file's size and time.
+    remember: note a match in `<path>.sha256`; a note is believed as long as it has the file's size and time.
     """
     expected = sha256.lower()
     status = path.stat()

@@ -83,8 +83,7 @@ class GGUFFile:
         return flat.view(rows, info.nbytes // rows)
 
     def dense(self, info: TensorInfo, dtype: torch.dtype) -> torch.Tensor:
-        """The tensor's numbers as `dtype`, in its own shape; a view of the map where it is stored as
-        `dtype`."""
+        """The tensor as `dtype`, in its own shape; a view of the map where it is stored as `dtype`."""
         raw = self.raw(info)
         if info.type in _DENSE:
             return raw.view(_DENSE[info.type]).view(info.shape).to(dtype)

@@ -1,5 +1,4 @@
-"""The vocabulary inside a GGUF file: byte-level BPE (`gpt2`) or SentencePiece (`llama`), as a `tokenizers`
-Tokenizer."""
+"""The vocabulary of a GGUF file, byte-level BPE (`gpt2`) or SentencePiece (`llama`), as a Tokenizer."""
 
 from typing import Any
 
@@ -26,8 +25,7 @@ _SPLITS: dict[str, tuple[str, ...]] = {
 
 
 def vocabulary_from_gguf(file: GGUFFile) -> Vocabulary:
-    """Read the vocabulary. Raises ModelFileError if there is none or it is of a kind that is not
-    supported."""
+    """Read the vocabulary. Raises ModelFileError if there is none or its kind is not supported."""
     pieces = file.get(f"{_KEY}.tokens", list)
     types = file.get(f"{_KEY}.token_type", list, [_NORMAL] * len(pieces))
     if not pieces or len(types) != len(pieces) or not all(type(piece) is str for piece in pieces):

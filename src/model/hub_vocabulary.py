@@ -1,5 +1,4 @@
-"""The vocabulary in a folder of the Hugging Face kind: `tokenizer.json`, and its neighbours for start and
-end tokens."""
+"""The vocabulary of a Hugging Face folder: `tokenizer.json`, and its neighbours for start and end tokens."""
 
 import json
 from pathlib import Path
@@ -52,8 +51,7 @@ def optional_json(path: Path) -> dict[str, Any]:
 
 
 def token_name(settings: dict[str, Any], key: str) -> str | None:
-    """The name of a token of `tokenizer_config.json`, which is written as text or as an object with its
-    `content`."""
+    """The name of a token in `tokenizer_config.json`: a text, or an object with the text as `content`."""
     value = settings.get(key)
     if isinstance(value, dict):
         value = value.get("content")

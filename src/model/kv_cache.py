@@ -1,5 +1,4 @@
-"""The memory of attention: keys and values of all layers, in blocks that sequences own through block
-tables."""
+"""The memory of attention: keys and values of all layers, in blocks that block tables hand out."""
 
 import torch
 

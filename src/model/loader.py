@@ -1,5 +1,4 @@
-"""From a path to a model that runs: configuration, weights, tokenizer and chat template of one file or
-folder."""
+"""From a path to a model that runs: configuration, weights, tokenizer and chat template."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +35,7 @@ def load_model(
     device: torch.device | str = "cpu",
     max_context: int | None = None,
 ) -> LoadedModel:
-    """Load a GGUF file, a `.safetensors` file (or its index), or a folder that holds a Safetensors
-    checkpoint.
+    """Load a GGUF file, a `.safetensors` file (or its index), or the folder of a Safetensors checkpoint.
 
     weights: how matrices lie in memory, see `read_weights`; activations: the type of everything between them;
     max_context: the longest sequence that will come, in tokens (default: the model's limit).

@@ -1,5 +1,4 @@
-"""Rotary position embeddings: which frequencies a model file asks for, and the table of their cosines and
-sines.
+"""Rotary position embeddings: the frequencies that a model file asks for, and the table of their angles.
 
     angle(p, i) = p * f_i        f_i = theta^(-2i / rotary_dim), then changed by the file's scaling
 
@@ -23,9 +22,8 @@ ScalingKind = Literal["none", "linear", "llama3", "yarn"]
 class RopeScaling:
     """How frequencies are stretched beyond the context the model was trained on.
 
-    low, high: bounds between "stretched" and "kept", in turns over `original_context` (llama3:
-    low_freq_factor and high_freq_factor; yarn: beta_slow and beta_fast). attention_factor multiplies cosines
-    and sines.
+    low, high: between them "stretched" turns into "kept", in turns over `original_context` (llama3:
+    low_freq_factor, high_freq_factor; yarn: beta_slow, beta_fast). attention_factor multiplies the table.
     """
 
     kind: ScalingKind = "none"

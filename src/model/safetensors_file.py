@@ -1,5 +1,4 @@
-"""Reading a Safetensors checkpoint: one file, or the shards that an index names. Data is mapped, not
-copied."""
+"""Reading a Safetensors checkpoint: one file, or the shards that an index names, mapped and not copied."""
 
 import json
 from pathlib import Path
@@ -45,8 +44,7 @@ class SafetensorsFile:
 
 
 def shard_names(index: Path) -> list[str]:
-    """The file names that an index lists. Raises ModelFileError if it is no index or names a file outside
-    its folder."""
+    """The file names that an index lists. Raises ModelFileError if it is none or leaves its folder."""
     mapping = read_json(index).get("weight_map")
     names = list(mapping.values()) if isinstance(mapping, dict) else []
     if not names or any(type(name) is not str or Path(name).name != name for name in names):

