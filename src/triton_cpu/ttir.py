@@ -49,7 +49,7 @@ UNKNOWN = Location("<unknown>", 0)
 class Value:
     name: str
     type: Type
-    op: Op | None = None  # None for block arguments
+    op: Op | None = field(default=None, repr=False)  # None for block arguments
     index: int = 0
 
 
@@ -62,11 +62,11 @@ class Block:
 @dataclass(eq=False)
 class Op:
     name: str
-    operands: list[Value]
+    operands: list[Value] = field(default_factory=list)
     results: list[Value] = field(default_factory=list)
     head: str = ""  # the text between the name and the types, without attributes: predicates, keywords
     attributes: dict[str, str] = field(default_factory=dict)
-    regions: list[Block] = field(default_factory=list)
+    regions: list[Block] = field(default_factory=list, repr=False)
     location: Location = UNKNOWN
 
     @property

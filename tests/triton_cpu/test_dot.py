@@ -11,7 +11,7 @@ def dot_kernel(p_a, p_b, p_c, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
     o_m, o_n, o_k = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
     p_c += o_m[:, None] * N + o_n[None, :]
     acc = tl.load(p_c)
-    for step in range(STEPS):
+    for _ in range(STEPS):
         a = tl.load(p_a + o_m[:, None] * K + o_k[None, :])
         b = tl.load(p_b + (o_n[None, :] * K + o_k[:, None] if TB else o_k[:, None] * N + o_n[None, :]))
         acc = tl.dot(a, b, acc, out_dtype=acc.dtype)

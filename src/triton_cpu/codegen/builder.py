@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
-Stream = list  # of str or of nested Stream
+Stream: TypeAlias = "list[str | Stream]"
 
 
 def flatten(stream: Stream, into: list[str]) -> list[str]:
@@ -65,7 +66,9 @@ class Builder:
     @contextmanager
     def loop(self, count: int, step: int = 1) -> Iterator[str]:
         """A loop that runs at least once, from 0 to ``count`` (exclusive); yields its i64 counter."""
-        parent, hoisted, body = self.levels[-1], Stream(), Stream()
+        parent = self.levels[-1]
+        hoisted: Stream = []
+        body: Stream = []
         slot, counter, following = self.slot("i64"), "%" + self.fresh("i"), "%" + self.fresh("i")
         head, exit_ = self.fresh("loop"), self.fresh("done")
         enter = [f"  store i64 0, ptr {slot}", f"  br label %{head}", f"{head}:"]
@@ -87,7 +90,8 @@ class Builder:
     @contextmanager
     def statements(self) -> Iterator[None]:
         """Code of a region: a stream of its own as level 0."""
-        outer, region = self.levels, Stream()
+        outer = self.levels
+        region: Stream = []
         outer[-1].append(region)
         self.levels = [region]
         yield

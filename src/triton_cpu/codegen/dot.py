@@ -7,10 +7,11 @@ updated in place when the plan found that nobody else reads it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from triton_cpu.codegen.errors import UnsupportedOpError
-from triton_cpu.codegen.lanes import AFFINE, BYTES, LLVM_TYPES, UNIFORM, Lane, Pointer, integer, is_float
+from triton_cpu.codegen.lanes import AFFINE, BYTES, Lane, Pointer, integer, is_float
 from triton_cpu.codegen.nest import Buffer, Index, Nests
 from triton_cpu.ttir import Op, Value
 
@@ -36,7 +37,8 @@ def emit_dot(g: Nests, op: Op) -> None:
         raise UnsupportedOpError(op, why="batched products")
     (m, k), n = a.type.shape, b.type.shape[1]
     total = op.result.type.elem
-    product = Product(m, n, k, *_element(g, op, a.type.elem, b.type.elem, n, k), _pairs(g, a.type.elem, b.type.elem, n, k))
+    pairs = _pairs(g, a.type.elem, b.type.elem, n, k)
+    product = Product(m, n, k, *_element(op, a.type.elem, b.type.elem, pairs), pairs)
     into = _accumulator(g, op, c)
     left = _packed_left(g, a, product)
     right = _packed_right(g, b, product)
@@ -50,9 +52,9 @@ def _pairs(g: Nests, a: str, b: str, n: int, k: int) -> bool:
     return a == b == "bf16" and g.has_bf16_dot and k >= 2 * g.lanes and n >= g.lanes
 
 
-def _element(g: Nests, op: Op, a: str, b: str, n: int, k: int) -> tuple[str, str]:
+def _element(op: Op, a: str, b: str, pairs: bool) -> tuple[str, str]:
     """The type that products are computed in, and that of their sum."""
-    if _pairs(g, a, b, n, k):
+    if pairs:
         return "bf16", "f32"
     if is_float(a) and is_float(b):
         return ("f64", "f64") if "f64" in (a, b) else ("f32", "f32")
@@ -79,13 +81,12 @@ def _packed_left(g: Nests, a: Value, p: Product) -> Buffer:
 def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
     """[k, n] with n contiguous; with ``pairs``, [k/2, n, 2]."""
     if not p.pairs:
-        return _packed(g, b, (p.k, p.n), p.elem, inner=0 + 1)
+        return _packed(g, b, (p.k, p.n), p.elem, inner=1)
     axis = g.best_axis(b.type.shape, [b])
     words = Buffer(g.b.array(p.k * p.n * 2), "i32", "", (p.k // 2, p.n), (p.n, 1))
     if axis == 0:
         _transpose(g, b, words, inner=1, pairs=True)
         return words
-    half = Value("pairs", b.type)
 
     def interleave(index: Index) -> None:
         row, column = index
@@ -99,7 +100,6 @@ def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
         g.write(words, index, g.value("i32", word, g.b.depth))
 
     g.nest((p.k // 2, p.n), 1, [b, b], interleave)
-    del half
     return words
 
 
@@ -121,7 +121,8 @@ def convert(g: Nests, lane: Lane, elem: str) -> Lane:
     if lane.type == elem:
         return lane
     if is_float(elem):
-        return g.instruction("fpext {t} {0} to {r}" if BYTES[elem] > BYTES[lane.type] else "fptrunc {t} {0} to {r}", elem, [lane])  # fmt: skip
+        opcode = "fpext" if BYTES[elem] > BYTES[lane.type] else "fptrunc"
+        return g.instruction(f"{opcode} {{t}} {{0}} to {{r}}", elem, [lane])
     return g.widen_integer(lane, elem)
 
 
@@ -183,7 +184,7 @@ def _micro_kernels(g: Nests, p: Product, left: Buffer, right: Buffer, into: Buff
     columns = min(p.n // width, 4 if p.m >= 4 else 8)
     rows = min(p.m, max(1, _ACCUMULATORS // columns))
     outer_width, g.width, outer_memo, g.memo = g.width, width, g.memo, {}
-    full, scalar = g.vector_type(p.total), LLVM_TYPES[p.total]
+    full = g.vector_type(p.total)
     with _maybe_loop(g, p.n, columns * width) as j, _maybe_loop(g, p.m, rows) as i:
         slots = [[g.b.slot(full) for _ in range(columns)] for _ in range(rows)]
         places = [
@@ -198,7 +199,7 @@ def _micro_kernels(g: Nests, p: Product, left: Buffer, right: Buffer, into: Buff
         with _maybe_loop(g, steps, unroll) as k0:
             for u in range(unroll):
                 k = g.add(k0, integer(u))
-                _step(g, p, left, right, slots, k, i, j, full, scalar)
+                _step(g, p, left, right, slots, k, i, j)
         for r in range(rows):
             for c in range(columns):
                 total = g.value(p.total, g.b.emit(f"load {full}, ptr {slots[r][c]}"), g.b.depth)
@@ -207,10 +208,10 @@ def _micro_kernels(g: Nests, p: Product, left: Buffer, right: Buffer, into: Buff
 
 
 def _step(
-    g: Nests, p: Product, left: Buffer, right: Buffer, slots: list[list[str]], k: Lane, i: Lane, j: Lane,
-    full: str, scalar: str,
-) -> None:  # fmt: skip
+    g: Nests, p: Product, left: Buffer, right: Buffer, slots: list[list[str]], k: Lane, i: Lane, j: Lane
+) -> None:
     """One k (or pair of k): a few vectors of the right operand times one broadcast element of each left row."""
+    full = g.vector_type(p.total)
     words = Buffer(left.ref, "i32", "", (p.m, p.k // 2), (left.strides[0] // 2, 1)) if p.pairs else left
     weights = [
         g.vector(_lane(g.read(right, (k, g.lane_index(g.add(j, integer(c * g.width))))))) for c in range(len(slots[0]))
@@ -218,21 +219,20 @@ def _step(
     for r, row in enumerate(slots):
         element = g.vector(_lane(g.read(words, (g.add(i, integer(r)), k))))
         for weight, slot in zip(weights, row, strict=True):
-            total = g.b.emit(f"load {full}, ptr {slot}")
-            if p.pairs:
-                x, y = (
-                    g.b.emit(f"bitcast <{g.width} x i32> {v} to <{2 * g.width} x bfloat>") for v in (element, weight)
-                )
-                g.definitions[_DPBF16] = f"declare <16 x float> @{_DPBF16}(<16 x float>, <32 x bfloat>, <32 x bfloat>)"
-                total = g.b.emit(f"call {full} @{_DPBF16}({full} {total}, <32 x bfloat> {x}, <32 x bfloat> {y})")
-            elif is_float(p.total):
-                short = g.suffix(p.total)
-                total = g.b.emit(f"call {full} @llvm.fma.{short}({full} {element}, {full} {weight}, {full} {total})")
-            else:
-                product = g.b.emit(f"mul {full} {element}, {weight}")
-                total = g.b.emit(f"add {full} {product}, {total}")
+            total = _multiply_add(g, p, element, weight, g.b.emit(f"load {full}, ptr {slot}"))
             g.b.stmt(f"store {full} {total}, ptr {slot}")
-    del scalar
+
+
+def _multiply_add(g: Nests, p: Product, element: str, weight: str, total: str) -> str:
+    full = g.vector_type(p.total)
+    if p.pairs:
+        x, y = (g.b.emit(f"bitcast <{g.width} x i32> {v} to <{2 * g.width} x bfloat>") for v in (element, weight))
+        g.definitions[_DPBF16] = f"declare <16 x float> @{_DPBF16}(<16 x float>, <32 x bfloat>, <32 x bfloat>)"
+        return g.b.emit(f"call {full} @{_DPBF16}({full} {total}, <32 x bfloat> {x}, <32 x bfloat> {y})")
+    if is_float(p.total):
+        name = f"llvm.fma.{g.suffix(p.total)}"
+        return g.b.emit(f"call {full} @{name}({full} {element}, {full} {weight}, {full} {total})")
+    return g.b.emit(f"add {full} {g.b.emit(f'mul {full} {element}, {weight}')}, {total}")
 
 
 _DPBF16 = "llvm.x86.avx512bf16.dpbf16ps.512"
@@ -243,16 +243,6 @@ def _lane(found: Lane | Pointer) -> Lane:
     return found
 
 
-def _maybe_loop(g: Nests, count: int, step: int):  # type: ignore[no-untyped-def]
+def _maybe_loop(g: Nests, count: int, step: int) -> AbstractContextManager[Lane]:
     """A counted loop, or a single pass at zero."""
-    if count == step:
-        return _Once()
-    return g.counted_loop(count, step)
-
-
-class _Once:
-    def __enter__(self) -> Lane:
-        return Lane("i64", UNIFORM, "0")
-
-    def __exit__(self, *_: object) -> None:
-        return None
+    return nullcontext(integer(0)) if count == step else g.counted_loop(count, step)

@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 from triton_cpu.codegen.errors import UnsupportedOpError
 from triton_cpu.codegen.lanes import (
-    AFFINE,
     BYTES,
     LLVM_TYPES,
     UNIFORM,
     VECTOR,
     Lane,
     LaneMath,
-    float_literal,
     is_float,
 )
 from triton_cpu.ttir import Op
@@ -134,8 +132,7 @@ def _divide(math: LaneMath, opcode: str, type: str, args: list[Lane]) -> Lane:
 
 def _intrinsic(math: LaneMath, name: str, type: str, args: list[Lane]) -> Lane:
     operands = ", ".join(f"{{t}} {{{i}}}" for i in range(len(args)))
-    flags = "contract " if name == "fma" else ""
-    return math.instruction(f"call {flags}{{t}} @llvm.{name}.{{s}}({operands})", type, args)
+    return math.instruction(f"call {{t}} @llvm.{name}.{{s}}({operands})", type, args)
 
 
 def _mulhiui(math: LaneMath, type: str, args: list[Lane]) -> Lane:
@@ -198,5 +195,3 @@ def affine_stride(op: Op, strides: list[int | None]) -> int | None:
                 return known[1 - i] * int(factor.attributes["value"], 0)
     return None
 
-
-__all__ = ["AFFINE", "EXPENSIVE", "SLOW", "SUPPORTED", "affine_stride", "apply", "float_literal", "math_call"]

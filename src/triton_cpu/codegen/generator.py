@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from triton_cpu.codegen.atomic import emit_atomic
@@ -10,7 +9,7 @@ from triton_cpu.codegen.builder import flatten
 from triton_cpu.codegen.control import emit_for, emit_if, emit_while
 from triton_cpu.codegen.dot import emit_dot
 from triton_cpu.codegen.errors import UnsupportedOpError
-from triton_cpu.codegen.lanes import BYTES, LLVM_TYPES, UNIFORM, Lane, Pointer, integer
+from triton_cpu.codegen.lanes import LLVM_TYPES, UNIFORM, Lane, Pointer, integer
 from triton_cpu.codegen.memory import ZEROS_DEFINITION
 from triton_cpu.codegen.nest import Index, Nests
 from triton_cpu.codegen.plan import LAZY, Planner
@@ -18,7 +17,6 @@ from triton_cpu.codegen.reduction import emit_reduce, emit_scan
 from triton_cpu.ttir import Block, Function, Op
 
 MAX_FRAME_BYTES = 3 << 20  # worker threads of the pool have stacks of 8 MiB or so
-_AXES = {"x": "x", "y": "y", "z": "z"}
 _IGNORED = {"tt.return", "scf.yield", "scf.condition", "gpu.barrier", "ttg.barrier", "llvm.intr.assume",
             "tt.debug_barrier"}  # fmt: skip
 
@@ -37,9 +35,8 @@ class Generator(Nests):
         lanes = max(1, target.vector_bits // 32)
         planner = Planner(function, lanes)
         planner.run()
-        super().__init__(planner, lanes)
-        self.function = function
-        self.has_bf16_dot = target.bf16_dot
+        super().__init__(planner, lanes, target.bf16_dot)
+        self.function, self.target = function, target
 
     def module(self) -> str:
         self._arguments()
@@ -56,7 +53,8 @@ class Generator(Nests):
         flatten(self.b.entry, lines)
         flatten(self.b.body, lines)
         lines += ["  ret void", "}", f'attributes #0 = {{ nounwind "prefer-vector-width"="{self.lanes * 32}" }}']
-        return "\n".join(lines) + "\n" + declarations("\n".join(lines))
+        text = "\n".join(lines) + "\n"
+        return text if self.target.fp_fusion else text.replace(" contract ", " ")
 
     def _arguments(self) -> None:
         for i, arg in enumerate(self.function.args):
@@ -81,9 +79,9 @@ class Generator(Nests):
         if name in _IGNORED:
             return
         if name == "tt.get_program_id":
-            self.scalars[op.result] = Lane("i32", UNIFORM, f"%pid_{_AXES[op.head]}")
+            self.scalars[op.result] = Lane("i32", UNIFORM, f"%pid_{op.head}")
         elif name == "tt.get_num_programs":
-            self.scalars[op.result] = Lane("i32", UNIFORM, f"%grid_{_AXES[op.head]}")
+            self.scalars[op.result] = Lane("i32", UNIFORM, f"%grid_{op.head}")
         elif name == "scf.for":
             emit_for(self, op, self.run)
         elif name == "scf.if":
@@ -157,39 +155,3 @@ class Generator(Nests):
         shape = source.type.shape
         axis = self.best_axis(shape, [source])
         self.nest(shape, axis, [source], lambda i: self.write(buffer, place(i), self.evaluate(source, i)))
-
-
-_CALL = re.compile(r"call (?:contract )?(\S.*?) (@llvm\.[\w.]+)\(")
-
-
-def declarations(text: str) -> str:
-    """Declares the intrinsics that ``text`` calls."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        match = _CALL.search(line)
-        if not match or match.group(2) in found:
-            continue
-        arguments = line[match.end() : line.rindex(")")]
-        types = [_type_of(argument) for argument in _split(arguments)]
-        found[match.group(2)] = f"declare {match.group(1)} {match.group(2)}({', '.join(types)})"
-    return "\n".join(d for name, d in found.items() if f"declare {d.split()[1]}" and not re.search(
-        rf"^declare .*{re.escape(name)}\(", text, re.M)) + "\n"  # fmt: skip
-
-
-def _split(arguments: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for i, char in enumerate(arguments):
-        depth += (char in "<({") - (char in ">)}")
-        if char == "," and depth == 0:
-            parts.append(arguments[start:i].strip())
-            start = i + 1
-    return [*parts, arguments[start:].strip()]
-
-
-def _type_of(argument: str) -> str:
-    if argument.startswith("<"):
-        return argument[: argument.index(">") + 1]
-    return argument.split()[0]
-
-
-__all__ = ["BYTES", "Generator", "Target"]

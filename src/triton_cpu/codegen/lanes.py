@@ -130,7 +130,7 @@ class LaneMath:
         return splat if lane.kind == UNIFORM else self.b.emit(f"add {full} {splat}, <{steps}>", at)
 
     def instruction(self, text: str, type: str, operands: list[Lane]) -> Lane:
-        """``text`` with ``{0}``, ``{1}``... for the operands and ``{t}`` for their type; scalar when all are uniform."""
+        """``text`` with ``{0}``, ``{1}``... for the operands, ``{t}`` for their type; scalar if all are uniform."""
         level = max((o.level for o in operands), default=0)
         if all(o.kind == UNIFORM for o in operands):
             refs, operand_type, width = [o.ref for o in operands], LLVM_TYPES[operands[0].type], self.width
@@ -215,8 +215,8 @@ class LaneMath:
         level = max(condition.level, a.level, b.level)
         if condition.kind == UNIFORM and a.kind == UNIFORM and b.kind == UNIFORM:
             scalar = LLVM_TYPES[a.type]
-            return Lane(a.type, UNIFORM,
-                        self.b.emit(f"select i1 {condition.ref}, {scalar} {a.ref}, {scalar} {b.ref}", level), 0, level)  # fmt: skip
+            ref = self.b.emit(f"select i1 {condition.ref}, {scalar} {a.ref}, {scalar} {b.ref}", level)
+            return Lane(a.type, UNIFORM, ref, 0, level)
         full = self.vector_type(a.type)
         mask = f"i1 {condition.ref}" if condition.kind == UNIFORM else f"{self.vector_type('i1')} {condition.ref}"
         ref = self.b.emit(f"select {mask}, {full} {self.vector(a)}, {full} {self.vector(b)}", level)

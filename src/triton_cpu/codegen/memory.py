@@ -47,7 +47,8 @@ class MemoryAccess(LaneMath):
             raise UnsupportedOpError(op, why=f"element type {pointer.pointee}")
         if pointer.pointee.startswith("!tt.ptr"):
             lane = self.load_lanes(pointer._replace(pointee="i64"), mask, None)
-            return Pointer(self.instruction("inttoptr {t} {0} to {r}", "ptr", [lane]), integer(0), op.result.type.pointee)
+            address = self.instruction("inttoptr {t} {0} to {r}", "ptr", [lane])
+            return Pointer(address, integer(0), op.result.type.pointee)
         assert other is None or isinstance(other, Lane)
         return self.load_lanes(pointer, mask, other)
 

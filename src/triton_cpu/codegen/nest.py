@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from triton_cpu.codegen import elementwise
 from triton_cpu.codegen.errors import UnsupportedOpError
-from triton_cpu.codegen.lanes import AFFINE, BYTES, UNIFORM, Lane, Pointer, integer, parse_literal
+from triton_cpu.codegen.lanes import AFFINE, BYTES, UNIFORM, VECTOR, Lane, Pointer, integer, parse_literal
 from triton_cpu.codegen.memory import MemoryAccess
 from triton_cpu.codegen.plan import LAZY, SHAPE_OPS, Plan, Planner, permutation, reshape_groups, source_axis
 from triton_cpu.ttir import Op, Value
@@ -28,15 +28,21 @@ class Buffer:
     strides: tuple[int, ...]
 
 
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides, size = [0] * len(shape), 1
+    for axis in reversed(range(len(shape))):
+        strides[axis], size = size, size * shape[axis]
+    return tuple(strides)
+
+
 class Nests(MemoryAccess):
     """Evaluates lazy values and materialises them; the base of the code generator."""
 
-    plan: Plan
-    planner: Planner
-
-    def __init__(self, planner: Planner, vector_lanes: int) -> None:
+    def __init__(self, planner: Planner, vector_lanes: int, has_bf16_dot: bool) -> None:
         super().__init__()
-        self.planner, self.plan, self.lanes = planner, planner.plan, vector_lanes
+        self.planner: Planner = planner
+        self.plan: Plan = planner.plan
+        self.lanes, self.has_bf16_dot = vector_lanes, has_bf16_dot
         self.scalars: dict[Value, Lane | Pointer] = {}
         self.buffers: dict[Value, Buffer] = {}
         self.offsets: dict[Value, str] = {}  # induction argument -> stack slot of its i64 offset
@@ -75,6 +81,9 @@ class Nests(MemoryAccess):
         if op.name == "tt.make_range":
             start = int(op.attributes["start"].split(":")[0])
             return self.narrow_integer(self.add(index[0], integer(start)), value.type.elem)
+        source = self.buffers.get(op.operands[0]) if op.name == "tt.reshape" else None
+        if source is not None and source.strides == row_major(source.shape):
+            return self.read(replace(source, shape=value.type.shape, strides=row_major(value.type.shape)), index)
         if op.name in SHAPE_OPS:
             return self.evaluate(op.operands[0], self._source_index(op, value, index))
         if op.name == "tt.gather":
@@ -141,23 +150,29 @@ class Nests(MemoryAccess):
             return (*index, integer(value.index))
         if op.name == "tt.unsplat":
             return (integer(0),) * len(source)
-        return self._reshaped(source, op.result.type.shape, index, op)
+        return self._reshaped(source, op.result.type.shape, index)
 
-    def _reshaped(self, source: tuple[int, ...], target: tuple[int, ...], index: Index, op: Op) -> Index:
+    def _reshaped(self, source: tuple[int, ...], target: tuple[int, ...], index: Index) -> Index:
         found: list[Lane] = [integer(0)] * len(source)
         for group, merged in reshape_groups(source, target):
             linear = integer(0)
             for axis in merged:
                 linear = self.add(self.mul(linear, integer(target[axis])), index[axis])
             for axis in reversed(group[1:]):
-                found[axis], linear = self._divide_index(linear, source[axis], op)
+                found[axis], linear = self._divide_index(linear, source[axis])
             if group:
                 found[group[0]] = linear
         return tuple(found)
 
-    def _divide_index(self, linear: Lane, size: int, op: Op) -> tuple[Lane, Lane]:
-        """Remainder and quotient of an index by a power of two, lanes staying on one side."""
+    def _divide_index(self, linear: Lane, size: int) -> tuple[Lane, Lane]:
+        """Remainder and quotient of an index by a power of two, affine where the lanes stay in one row."""
         shift = size.bit_length() - 1
+        if linear.kind == VECTOR:
+            mask, count = Lane("i64", UNIFORM, str(size - 1)), Lane("i64", UNIFORM, str(shift))
+            return (
+                self.instruction("and {t} {0}, {1}", "i64", [linear, mask]),
+                self.instruction("lshr {t} {0}, {1}", "i64", [linear, count]),
+            )
         base = linear._replace(kind=UNIFORM, stride=0)
         if linear.literal is not None or base.ref.isdigit():
             low, high = integer(int(base.ref) % size), integer(int(base.ref) // size)
@@ -170,20 +185,15 @@ class Nests(MemoryAccess):
             return low, high._replace(kind=AFFINE, stride=linear.stride // size)
         if linear.kind == AFFINE and linear.stride * self.width <= size:
             return low._replace(kind=AFFINE, stride=linear.stride), high
-        raise UnsupportedOpError(op, why="lanes that straddle two rows of the source")
+        return self._divide_index(Lane("i64", VECTOR, self.vector(linear), 0, linear.level), size)
 
     # --- buffers
 
-    def allocate(self, value: Value, shape: tuple[int, ...] | None = None, inner: int | None = None) -> Buffer:
-        """Stack memory for a tile of ``value``'s type, row-major or with axis ``inner`` contiguous."""
-        shape = value.type.shape if shape is None else shape
-        order = [axis for axis in range(len(shape)) if axis != inner] + ([] if inner is None else [inner])
-        strides, size = [0] * len(shape), 1
-        for axis in reversed(order):
-            strides[axis], size = size, size * shape[axis]
-        pointee = value.type.pointee
-        ref = self.b.array(max(size * BYTES[value.type.elem], 64))
-        return Buffer(ref, value.type.elem, pointee, shape, tuple(strides))
+    def allocate(self, value: Value) -> Buffer:
+        """Row-major stack memory for a tile of ``value``'s type."""
+        type = value.type
+        ref = self.b.array(max(type.numel * BYTES[type.elem], 64))
+        return Buffer(ref, type.elem, type.pointee, type.shape, row_major(type.shape))
 
     def _at(self, buffer: Buffer, index: Index) -> Pointer:
         linear = integer(0)
@@ -240,8 +250,8 @@ class Nests(MemoryAccess):
         if op is None or op.name not in LAZY:
             return 0.0
         if op.name == "tt.load":
-            stride = 0 if axis is None else self.planner.stride(op.operands[0], axis)
-            own = 0.3 / width if stride == 0 else 1.0 / width if stride == 1 else 1.5
+            step = 0 if axis is None else self.planner.stride(op.operands[0], axis)
+            own = 0.3 / width if step == 0 else 1.0 / width if step == 1 else 1.5
         else:
             own = 0.0 if op.name in SHAPE_OPS else 0.5 / width
         if op.name in SHAPE_OPS and axis is not None:
@@ -258,14 +268,14 @@ class Nests(MemoryAccess):
         width: int | None = None,
     ) -> None:
         """Runs ``body`` at every vector index of a tile of ``shape`` whose lanes run along ``axis``."""
-        width = min(shape[axis], self.lanes) if width is None and shape else width or 1
-        outer_width, self.width = self.width, width
+        lanes = width or (min(shape[axis], self.lanes) if shape else 1)
+        outer_width, self.width = self.width, lanes
         outer_memo, self.memo = self.memo, {}
         order = [a for a in range(len(shape)) if a != axis] + ([axis] if shape else [])
         vectors = 1
         for size in shape:
             vectors *= size
-        vectors //= width
+        vectors //= lanes
         work = vectors * (1 + sum(self.planner.cost(v) for v in values))
         if vectors <= _UNROLL_VECTORS and work <= _UNROLL_INSTRUCTIONS:
             self._unrolled(shape, axis, order, [integer(0)] * len(shape), body)

@@ -239,9 +239,14 @@ class Planner:
                 return True
             if ancestor is not root and _has_side_effects(ancestor):
                 return True
-            if root.name in SIDE_EFFECTS and root.operands[0] is not load.operands[0]:
-                if pointer_base(root.operands[0]) is pointer_base(load.operands[0]):
-                    return True
+            stored, loaded = root.operands[0] if root.operands else None, load.operands[0]
+            if (
+                root.name in SIDE_EFFECTS
+                and stored is not None
+                and stored is not loaded
+                and pointer_base(stored) is pointer_base(loaded)
+            ):
+                return True
         return False
 
     def _needs_buffer(self, op: Op, value: Value) -> bool:

@@ -16,10 +16,7 @@ def combine(g: Nests, region: Block, left: list[Lane], right: list[Lane]) -> lis
     scope: dict[object, Lane] = dict(zip(region.args, [*left, *right], strict=True))
     for op in region.ops[:-1]:
         args: list[Lane | Pointer] = [scope[o] if o in scope else g.scalars[o] for o in op.operands]
-        if op.name == "arith.constant":
-            found = g.evaluate_constant(op)
-        else:
-            found = g.compute(op, args)
+        found = g.evaluate_constant(op) if op.name == "arith.constant" else g.compute(op, args)
         assert isinstance(found, Lane)
         scope[op.result] = found
     return [scope[o] for o in region.ops[-1].operands]
