@@ -43,17 +43,13 @@ class Assembly(NamedTuple):
             batching.max_sequences,
         )
         encoder, max_context = self.loaded.encoder, self.loaded.model.max_context
-        return Engine(
-            self.executor, scheduler, _decoder(self.config, self.ops), encoder.token_bytes, max_context
-        )
+        return Engine(self.executor, scheduler, _decoder(self.config, self.ops), encoder.token_bytes, max_context)
 
     def warm_up(self, requests: list[Request]) -> float:
         """Serves the beginnings of these requests, so that kernels are compiled and decode steps captured
         before anything is measured. Returns the seconds it took."""
         start = time.perf_counter()
-        self.engine().generate(
-            replace(request, max_new_tokens=min(3, request.max_new_tokens)) for request in requests
-        )
+        self.engine().generate(replace(request, max_new_tokens=min(3, request.max_new_tokens)) for request in requests)
         return time.perf_counter() - start
 
 

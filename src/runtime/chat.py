@@ -26,9 +26,7 @@ def converse(
     messages: list[Message] = []
     console.print("An empty line ends the conversation.")
     while text := _read_line(console):
-        messages = (
-            [*messages, {"role": "user", "content": text}] if messages else opening(config.workload, text)
-        )
+        messages = [*messages, {"role": "user", "content": text}] if messages else opening(config.workload, text)
         request = make_chat_request(messages, config.workload, loaded, seed + len(messages))
         room = min(engine.context_length, engine.scheduler.capacity) - len(request.prompt)
         if room < 1:
@@ -50,9 +48,7 @@ def _read_line(console: Console) -> str:
         return ""
 
 
-def _stream_answer(
-    console: Console, engine: Engine, observers: list[Observer], interrupt: DeferredInterrupt
-) -> str:
+def _stream_answer(console: Console, engine: Engine, observers: list[Observer], interrupt: DeferredInterrupt) -> str:
     answer = ""
     while not engine.is_idle:
         for event in engine.cancel() if interrupt.requested else engine.step():

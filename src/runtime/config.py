@@ -50,9 +50,7 @@ class BatchingConfig:
     max_sequences: int  # sequences that run at the same time
 
     def __post_init__(self) -> None:
-        _require(
-            self.max_sequences >= 1, f"batching.max_sequences must be 1 or more, not {self.max_sequences}"
-        )
+        _require(self.max_sequences >= 1, f"batching.max_sequences must be 1 or more, not {self.max_sequences}")
         _require(
             self.token_budget >= self.max_sequences,
             f"batching.token_budget ({self.token_budget}) must be at least batching.max_sequences "
@@ -70,9 +68,7 @@ class CacheConfig:
     def __post_init__(self) -> None:
         is_power_of_two = self.block_size > 0 and self.block_size & (self.block_size - 1) == 0
         _require(is_power_of_two, f"cache.block_size must be a power of two, not {self.block_size}")
-        _require(
-            self.blocks is None or self.blocks >= 1, f"cache.blocks must be 1 or more, not {self.blocks}"
-        )
+        _require(self.blocks is None or self.blocks >= 1, f"cache.blocks must be 1 or more, not {self.blocks}")
         _require(self.memory_mib >= 1, f"cache.memory_mib must be 1 or more, not {self.memory_mib}")
 
 
@@ -99,9 +95,7 @@ class GenerationConfig:
     system: str | None  # system message, with chat_template only; null: the template's default
 
     def __post_init__(self) -> None:
-        _require(
-            self.max_new_tokens >= 1, f"workload.max_new_tokens must be 1 or more, not {self.max_new_tokens}"
-        )
+        _require(self.max_new_tokens >= 1, f"workload.max_new_tokens must be 1 or more, not {self.max_new_tokens}")
         _require(all(self.stop), "workload.stop holds an empty string, which would end every answer at once")
         _require(
             self.system is None or self.chat_template,

@@ -54,9 +54,7 @@ class Engine:
         """Queues a request and returns its number. Raises RequestError if it could never be served."""
         self.check(request)
         number, self._submitted = self._submitted, self._submitted + 1
-        sequence = Sequence(
-            number, request, StreamingController(request, self.token_bytes), list(request.prompt)
-        )
+        sequence = Sequence(number, request, StreamingController(request, self.token_bytes), list(request.prompt))
         self._sequences[number] = sequence
         self.scheduler.add(sequence)
         self._events.append(Submitted(self.now(), number, len(request.prompt)))

@@ -9,9 +9,7 @@ class KVBlockAllocator:
     def __init__(self, total: int) -> None:
         self.total = total
         self._references = [0] * total
-        self._free = list(
-            reversed(range(total))
-        )  # a stack: the block freed last is still in the CPU's caches
+        self._free = list(reversed(range(total)))  # a stack: the block freed last is still in the CPU's caches
 
     @property
     def free_blocks(self) -> int:

@@ -41,9 +41,7 @@ def print_report(console: Console, metrics: RunMetrics) -> None:
     )
     console.print(table)
     preempted = f", {summary.preemptions} preemptions" if summary.preemptions else ""
-    console.print(
-        f"{summary.steps} steps{preempted}; peak memory {summary.peak_memory_mib:.0f} MiB", highlight=False
-    )
+    console.print(f"{summary.steps} steps{preempted}; peak memory {summary.peak_memory_mib:.0f} MiB", highlight=False)
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -43,9 +43,7 @@ class InferenceScheduler:
     own and waits again, at the head of the queue: the oldest always advances.
     """
 
-    def __init__(
-        self, allocator: KVBlockAllocator, block_size: int, token_budget: int, max_sequences: int
-    ) -> None:
+    def __init__(self, allocator: KVBlockAllocator, block_size: int, token_budget: int, max_sequences: int) -> None:
         assert token_budget >= max_sequences
         self.allocator = allocator
         self.block_size = block_size

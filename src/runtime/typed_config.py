@@ -93,9 +93,7 @@ def _read_group(options: list[Any], value: Any, key: str) -> Any:
 
 
 def _tag(option: type) -> str:
-    assert "name" in {field.name for field in fields(option)}, (
-        f"{option} is one of several: it needs a name field"
-    )
+    assert "name" in {field.name for field in fields(option)}, f"{option} is one of several: it needs a name field"
     (tag,) = get_args(get_type_hints(option)["name"])
     return str(tag)
 

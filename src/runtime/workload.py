@@ -36,9 +36,7 @@ def make_chat_request(
 ) -> Request:
     """The request for the next turn of a conversation."""
     if loaded.chat_template is None:
-        raise ConfigError(
-            "this model has no chat template: set workload.chat_template=false for plain prompts"
-        )
+        raise ConfigError("this model has no chat template: set workload.chat_template=false for plain prompts")
     text = loaded.chat_template.render(messages)
     return _request(loaded.encoder.encode(text, special=True, bos=True), workload, loaded, seed)
 
@@ -63,11 +61,7 @@ def _read_file(workload: FileWorkload) -> Iterator[str]:
         raise UserError(f"workload.path={path}: byte {error.start} is not UTF-8 text") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield (
-                _jsonl_prompt(line, f"{path}, line {number}", workload.field)
-                if path.suffix == ".jsonl"
-                else line
-            )
+            yield (_jsonl_prompt(line, f"{path}, line {number}", workload.field) if path.suffix == ".jsonl" else line)
 
 
 def _jsonl_prompt(line: str, where: str, field: str) -> str:
