@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -114,11 +115,17 @@ def test_a_run_leaves_its_config_events_and_figures(tiny_run: Callable) -> None:
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
 
 
-def test_a_sweep_runs_each_of_its_points(tiny_run: Callable) -> None:
+def test_a_sweep_runs_each_of_its_points_and_can_be_compared(
+    tiny_run: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     outcome = tiny_run("-m", "batching.max_sequences=1,2", "workload.prompts=[one,two]")
     folders = outcome.folders()
     assert [OmegaConf.load(folder / "config.yaml").batching.max_sequences for folder in folders] == [1, 2]
     assert folders[0].parent == folders[1].parent
+    monkeypatch.setattr(sys, "argv", ["compare_runs.py", str(folders[0].parent)])
+    runpy.run_path(str(CONF.parent / "experiments" / "compare_runs.py"), run_name="__main__")
+    assert "batching.max_sequences" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -147,9 +154,7 @@ def test_a_chat_answers_each_line(tiny_run: Callable, monkeypatch: pytest.Monkey
     assert second > first  # the second turn has the first, and its answer, in its prompt
 
 
-def test_tracking_offline_leaves_a_run_in_the_folder(
-    tiny_run: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tracking_offline_leaves_a_run_in_the_folder(tiny_run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     outcome = tiny_run("tracking=wandb", "workload.prompts=[one]")
     assert outcome.code == 0, outcome.err

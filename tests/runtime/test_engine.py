@@ -54,9 +54,7 @@ def test_a_long_prompt_does_not_stall_those_that_decode() -> None:
     engine.submit(Request(tuple(range(60)), 4))
     events = [event for _ in range(8) for event in engine.step()]
     chunks = [event for event in events if isinstance(event, Prefilled)]
-    assert [chunk.tokens for chunk in chunks] == [
-        7
-    ] * 8  # one token of each step's eight is the decoding request's
+    assert [chunk.tokens for chunk in chunks] == [7] * 8  # one token of each step's eight is the decoding request's
     assert sum(isinstance(event, TokenAccepted) and event.request == 0 for event in events) == 8
 
 

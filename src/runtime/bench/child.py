@@ -1,6 +1,7 @@
 """One engine measured in a process of its own: its memory is its own, and its crash is not ours."""
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -8,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from runtime.bench.measure import NOT_INSTALLED
 from runtime.bench.spec import Result, Spec, dump_spec, load_result
 
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
@@ -58,8 +58,8 @@ def run_engine(engine: Engine, spec: Spec, python: str) -> Outcome:
         if done.returncode == 0:
             return Outcome(engine, load_result(output))
     last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    if done.returncode == NOT_INSTALLED:
-        return Outcome(engine, None, f"skipped: {last_line}")
+    if missing := re.match(r"(?:ModuleNotFound|Import)Error: (.*)", last_line):
+        return Outcome(engine, None, f"skipped: {missing[1]} in {python}")
     if done.returncode < 0:
         return Outcome(engine, None, f"crashed: {signal.Signals(-done.returncode).name}", crashed=True)
     return Outcome(engine, None, f"failed: {last_line}")
