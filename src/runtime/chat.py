@@ -45,6 +45,7 @@ def _read_line(console: Console) -> str:
     try:
         return console.input("> ", markup=False).strip()
     except EOFError:
+        console.print()
         return ""
 
 

@@ -60,7 +60,8 @@ def serve(config: RunConfig, composed: DictConfig, path: Path, group: str | None
             observers.append(stack.enter_context(tracker))
         console.print(f"model ready in {loaded - start:.1f} s", highlight=False)
         if config.kernels.backend == "compiled":
-            seconds = job.assembly.warm_up(job.requests[: config.batching.max_sequences])
+            first = job.requests[: config.batching.max_sequences]
+            seconds = job.assembly.warm_up(first or [make_request("Hello", config.workload, job.assembly.loaded, 0)])
             console.print(f"kernels ready in {seconds:.1f} s", highlight=False)
         engine = job.assembly.engine()
         if isinstance(config.workload, ChatWorkload):
