@@ -28,6 +28,7 @@ class Builder:
         self.entry: Stream = []  # stack slots, argument loads
         self.body: Stream = []
         self.levels: list[Stream] = [self.body]
+        self.metadata = ['!0 = !{!"llvm.loop.unroll.disable"}', '!1 = !{!"llvm.loop.vectorize.enable", i1 false}']
         self.frame_bytes = 0
         self._count = 0
 
@@ -83,9 +84,15 @@ class Builder:
             f"  {following} = add nuw nsw i64 {counter}, {step}",
             f"  store i64 {following}, ptr {slot}",
             f"  {again} = icmp ult i64 {following}, {count}",
-            f"  br i1 {again}, label %{head}, label %{exit_}",
+            f"  br i1 {again}, label %{head}, label %{exit_}, !llvm.loop {self._loop_metadata()}",
             f"{exit_}:",
         ])  # fmt: skip
+
+    def _loop_metadata(self) -> str:
+        """Vectors and unrolling are chosen here: LLVM doing it again only costs compile time and cache."""
+        node = f"!{len(self.metadata)}"
+        self.metadata.append(f"{node} = distinct !{{{node}, !0, !1}}")
+        return node
 
     @contextmanager
     def statements(self) -> Iterator[None]:

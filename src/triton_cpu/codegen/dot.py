@@ -135,20 +135,25 @@ def _transpose(g: Nests, value: Value, buffer: Buffer, inner: int, pairs: bool) 
     blocks = [0, 0]
     blocks[outer], blocks[inner] = shape[outer] // (side * per_word), shape[inner] // side
 
+    def vector_at(place: Lane, row: Lane) -> str:
+        index = [row, row]
+        index[outer] = g.lane_index(place)
+        return g.vector(convert(g, g.lane(value, tuple(index)), "bf16" if pairs else elem))
+
     def square(at: Index) -> None:
-        g.width = side * per_word
+        g.width = side
         rows = []
         start = g.mul(at[outer], integer(side * per_word))
         for j in range(side):
-            index = [integer(0), integer(0)]
-            index[outer] = g.lane_index(start)
-            index[inner] = g.add(g.mul(at[inner], integer(side)), integer(j))
-            lane = g.lane(value, tuple(index))
+            row = g.add(g.mul(at[inner], integer(side)), integer(j))
+            vector = vector_at(start, row)
             if pairs:
-                rows.append(g.b.emit(f"bitcast <{g.width} x bfloat> {g.vector(lane)} to <{side} x i32>"))
-            else:
-                rows.append(g.vector(convert(g, lane, elem)))
-        g.width = side
+                following = vector_at(g.add(start, integer(side)), row)
+                order = ", ".join(f"i32 {i}" for i in range(2 * side))
+                half = f"<{side} x bfloat>"
+                both = g.b.emit(f"shufflevector {half} {vector}, {half} {following}, <{2 * side} x i32> <{order}>")
+                vector = g.b.emit(f"bitcast <{2 * side} x bfloat> {both} to <{side} x i32>")
+            rows.append(vector)
         for j, column in enumerate(_transposed(g, rows, g.vector_type(elem))):
             index = [integer(0), integer(0)]
             index[outer] = g.add(g.mul(at[outer], integer(side)), integer(j))

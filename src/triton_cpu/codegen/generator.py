@@ -53,6 +53,7 @@ class Generator(Nests):
         flatten(self.b.entry, lines)
         flatten(self.b.body, lines)
         lines += ["  ret void", "}", f'attributes #0 = {{ nounwind "prefer-vector-width"="{self.lanes * 32}" }}']
+        lines += self.b.metadata
         text = "\n".join(lines) + "\n"
         return text if self.target.fp_fusion else text.replace(" contract ", " ")
 

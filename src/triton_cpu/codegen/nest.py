@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from triton_cpu.codegen import elementwise
@@ -15,6 +16,8 @@ from triton_cpu.ttir import Op, Value
 Index = tuple[Lane, ...]
 _UNROLL_VECTORS = 32  # a nest of so few vectors is written out, so that its buffers can live in registers
 _UNROLL_INSTRUCTIONS = 1500
+_INNER_COPIES = 4  # steps of an innermost loop written out side by side, where they are
+_INNER_INSTRUCTIONS = 30  # so short
 
 
 @dataclass(frozen=True)
@@ -280,7 +283,8 @@ class Nests(MemoryAccess):
         if vectors <= _UNROLL_VECTORS and work <= _UNROLL_INSTRUCTIONS:
             self._unrolled(shape, axis, order, [integer(0)] * len(shape), body)
         else:
-            self._looped(shape, axis, order, [integer(0)] * len(shape), body)
+            copies = _INNER_COPIES if work // vectors <= _INNER_INSTRUCTIONS else 1
+            self._looped(shape, axis, order, [integer(0)] * len(shape), body, copies)
         self.width, self.memo = outer_width, outer_memo
 
     def lane_index(self, base: Lane) -> Lane:
@@ -298,17 +302,25 @@ class Nests(MemoryAccess):
             self._unrolled(shape, axis, order[1:], at, body)
 
     def _looped(
-        self, shape: tuple[int, ...], axis: int, order: list[int], at: list[Lane], body: Callable[[Index], None]
+        self,
+        shape: tuple[int, ...],
+        axis: int,
+        order: list[int],
+        at: list[Lane],
+        body: Callable[[Index], None],
+        copies: int,
     ) -> None:
+        """Loops in ``order``; the innermost one that turns more than once does up to ``copies`` steps a turn."""
         if not order:
             body(tuple(at))
             return
-        current = order[0]
+        current, rest = order[0], order[1:]
         step = self.width if current == axis else 1
-        if shape[current] == step:
-            at[current] = self.lane_index(integer(0)) if current == axis else integer(0)
-            self._looped(shape, axis, order[1:], at, body)
-            return
-        with self.counted_loop(shape[current], step) as i:
-            at[current] = self.lane_index(i) if current == axis else i
-            self._looped(shape, axis, order[1:], at, body)
+        turns = shape[current] // step
+        inner = all(shape[a] == (self.width if a == axis else 1) for a in rest)
+        unroll = min(copies, turns) if inner else 1
+        with self.counted_loop(shape[current], step * unroll) if turns > unroll else nullcontext(integer(0)) as start:
+            for j in range(unroll):
+                i = self.add(start, integer(j * step))
+                at[current] = self.lane_index(i) if current == axis else i
+                self._looped(shape, axis, rest, at, body, copies)

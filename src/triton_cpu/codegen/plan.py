@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from triton_cpu.codegen.elementwise import EXPENSIVE, SLOW, SUPPORTED, affine_stride
+from triton_cpu.codegen.lanes import is_float
 from triton_cpu.ttir import Block, Function, Op, Value
 
 SHAPE_OPS = {"tt.splat", "tt.broadcast", "tt.expand_dims", "tt.trans", "tt.reshape", "tt.split", "tt.unsplat"}
 LEAVES = {"arith.constant", "tt.make_range", "ub.poison"}
 LAZY = SUPPORTED | SHAPE_OPS | LEAVES | {"tt.addptr", "tt.load", "tt.gather", "tt.int_to_ptr", "tt.ptr_to_int"}
 SIDE_EFFECTS = {"tt.store", "tt.atomic_rmw", "tt.atomic_cas"}
-_REUSE_COST = 4.5  # a load is read again rather than kept; a load and some arithmetic is kept
+_REUSE_COST = 6.0  # a load is read again rather than kept; a load and some arithmetic is kept
 _CARRY_COST = 3.0  # what a loop would read again in each iteration
 _COST_CAP = 1000.0
 
@@ -194,7 +195,7 @@ class Planner:
             return
         block = self.block_of[op]
         loop = any(self._crosses_loop(root, block) for root, _ in roots)
-        cost = self.cost(value)
+        cost = 0.0 if self._moves_evenly(value) else self.cost(value)
         if (
             (len(roots) > 1 and cost > _REUSE_COST)
             or (loop and cost > _CARRY_COST)
@@ -203,6 +204,10 @@ class Planner:
         ):
             self.plan.materialised.add(value)
             self._costs.clear()
+
+    def _moves_evenly(self, value: Value) -> bool:
+        """Whether an index or address is affine along some axis, which memory would hide from the loads it serves."""
+        return not is_float(value.type.elem) and any(self.stride(value, axis) for axis in range(len(value.type.shape)))
 
     def _consumers(self, user: Op, operand: int) -> set[Root]:
         if user.name in LAZY:
