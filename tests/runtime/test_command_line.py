@@ -115,6 +115,19 @@ def test_a_run_leaves_its_config_events_and_figures(tiny_run: Callable) -> None:
     assert [event["time"] for event in events] == sorted(event["time"] for event in events)
 
 
+def test_compiled_kernels_write_what_the_oracles_write(tiny_run: Callable) -> None:
+    settings = ["workload.prompts=[in the end,the]", "workload.max_new_tokens=12"]
+
+    def tokens(backend: str) -> list[tuple[int, int]]:
+        outcome = tiny_run(*settings, f"kernels={backend}")
+        assert outcome.code == 0, outcome.err
+        lines = (outcome.folders()[0] / "events.jsonl").read_text().splitlines()
+        events = [json.loads(line) for line in lines]
+        return [(event["request"], event["token"]) for event in events if event["event"] == "TokenAccepted"]
+
+    assert tokens("compiled") == tokens("reference")
+
+
 def test_a_sweep_runs_each_of_its_points_and_can_be_compared(
     tiny_run: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
