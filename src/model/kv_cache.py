@@ -1,8 +1,13 @@
 """The memory of attention: keys and values of all layers, in blocks that block tables hand out."""
 
+import math
+
+import numpy as np
 import torch
 
 from model.config import LlamaConfig
+
+CACHE_LINE = 64  # bytes; vectors that cross one are read twice
 
 
 class KVCache:
@@ -15,8 +20,8 @@ class KVCache:
         shape = (config.n_layers, num_blocks, config.n_kv_heads, block_size, config.head_dim)
         self.num_blocks = num_blocks
         self.block_size = block_size
-        self.k = torch.zeros(shape, dtype=dtype, device=device)
-        self.v = torch.zeros(shape, dtype=dtype, device=device)
+        self.k = _zeros(shape, dtype, device)
+        self.v = _zeros(shape, dtype, device)
         self.layers = list(zip(self.k.unbind(), self.v.unbind(), strict=True))
 
     @property
@@ -28,3 +33,13 @@ class KVCache:
         """Copy one block of every layer (copy-on-write of shared blocks)."""
         self.k[:, target] = self.k[:, source]
         self.v[:, target] = self.v[:, source]
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros; on a CPU from numpy, whose pages come from the system only when written (torch writes them all)."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return torch.from_numpy(memory[start : start + size]).view(dtype).view(shape)
