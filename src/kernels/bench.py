@@ -96,9 +96,7 @@ def main() -> None:
     bandwidth, rate = read_bandwidth(), matmul_rate(act)
     print(f"{DEVICE.type}, {torch.get_num_threads()} threads, activations {arguments.act}; probes reach")
     print(f"{bandwidth / 1e9:.1f} GB/s reading, {rate / 1e9:.0f} GFLOP/s in torch's matmul")
-    print(
-        f"{'kernel':16}{'shape':36}{'time':>13}{'bandwidth':>13}{'':6}{'arithmetic':>17}{'':6}{'torch':>13}"
-    )
+    print(f"{'kernel':16}{'shape':36}{'time':>13}{'bandwidth':>13}{'':6}{'arithmetic':>17}{'':6}{'torch':>13}")
     for names, cases in CASES.items():
         if arguments.kernel in names:
             for case in cases(act):

@@ -1,8 +1,10 @@
 """Decoders of GGUF blocks inside kernels (layouts: kernels/packed.py).
 
-o_block: which blocks, with a trailing axis of 1 ([.., 1], int64); m_block: which of them exist; o_lane: 0..15
-along that trailing axis. Each decoder gives f32 weights 0..15 and 16..31 of every block, [.., 16] twice; a
-block that does not exist gives zeros. p_halves points to the same memory as p_weight, as f16.
+p_block: first bytes of the blocks; m_block: which of them exist, None for all (a block that does not exist
+gives zeros); o_half, o_lane: which weights of a block, number 16 * o_half + o_lane. All four broadcast
+against each other, and each decoder gives f32 weights of that shape: p_block [N, 1, 1], o_half 0..1 as [2, 1]
+and o_lane 0..15 as [16] give all weights of N blocks in their order, [N, 2, 16]; an o_half of 0, and then of
+1, gives the halves one by one.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -10,73 +12,91 @@ block that does not exist gives zeros. p_halves points to the same memory as p_w
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def decode_q4_0(p_weight, p_halves, o_block, m_block, o_lane):
-    b_scale = tl.load(p_halves + o_block * 9, mask=m_block, other=0.0).to(tl.float32)
-    b_quant = tl.load(p_weight + o_block * 18 + 2 + o_lane, mask=m_block, other=0)
-    b_min = -8.0 * b_scale
-    return b_scale * (b_quant & 15).to(tl.float32) + b_min, b_scale * (b_quant >> 4).to(tl.float32) + b_min
+from kernels.packed import BlockFormat
 
 
 @triton.jit
-def decode_q4_1(p_weight, p_halves, o_block, m_block, o_lane):
-    b_scale = tl.load(p_halves + o_block * 10, mask=m_block, other=0.0).to(tl.float32)
-    b_min = tl.load(p_halves + o_block * 10 + 1, mask=m_block, other=0.0).to(tl.float32)
-    b_quant = tl.load(p_weight + o_block * 20 + 4 + o_lane, mask=m_block, other=0)
-    return b_scale * (b_quant & 15).to(tl.float32) + b_min, b_scale * (b_quant >> 4).to(tl.float32) + b_min
+def load_or_zero(p, m):
+    """Loads where the mask says; a mask of None is none."""
+    if m is None:
+        return tl.load(p)
+    else:
+        return tl.load(p, mask=m, other=0)
 
 
 @triton.jit
-def fifth_bits(p_halves, o_half, m_block, o_lane):
-    """Bit j of the 32 bit word at p_halves + o_half, as 16 or 0, for weights 0..15 and 16..31."""
-    b_first = tl.load(p_halves + o_half, mask=m_block, other=0.0).to(tl.int16, bitcast=True)
-    b_last = tl.load(p_halves + o_half + 1, mask=m_block, other=0.0).to(tl.int16, bitcast=True)
-    return ((b_first.to(tl.int32) >> o_lane) & 1) << 4, ((b_last.to(tl.int32) >> o_lane) & 1) << 4
+def load_half(p_bytes, m):
+    """The f16 at an address of bytes, as f32."""
+    return load_or_zero(p_bytes.to(tl.pointer_type(tl.float16), bitcast=True), m).to(tl.float32)
 
 
 @triton.jit
-def decode_q5_0(p_weight, p_halves, o_block, m_block, o_lane):
-    b_scale = tl.load(p_halves + o_block * 11, mask=m_block, other=0.0).to(tl.float32)
-    b_fifth_first, b_fifth_last = fifth_bits(p_halves, o_block * 11 + 1, m_block, o_lane)
-    b_quant = tl.load(p_weight + o_block * 22 + 6 + o_lane, mask=m_block, other=0).to(tl.int32)
-    b_min = -16.0 * b_scale
-    b_first = b_scale * ((b_quant & 15) | b_fifth_first).to(tl.float32) + b_min
-    b_last = b_scale * ((b_quant >> 4) | b_fifth_last).to(tl.float32) + b_min
-    return b_first, b_last
+def load_nibbles(p_bytes, m, o_half, o_lane):
+    """Four bits of each byte, i32: the low ones for the first half of a block, the high ones for the second."""
+    return (load_or_zero(p_bytes + o_lane, m).to(tl.int32) >> (4 * o_half)) & 15
 
 
 @triton.jit
-def decode_q5_1(p_weight, p_halves, o_block, m_block, o_lane):
-    b_scale = tl.load(p_halves + o_block * 12, mask=m_block, other=0.0).to(tl.float32)
-    b_min = tl.load(p_halves + o_block * 12 + 1, mask=m_block, other=0.0).to(tl.float32)
-    b_fifth_first, b_fifth_last = fifth_bits(p_halves, o_block * 12 + 2, m_block, o_lane)
-    b_quant = tl.load(p_weight + o_block * 24 + 8 + o_lane, mask=m_block, other=0).to(tl.int32)
-    b_first = b_scale * ((b_quant & 15) | b_fifth_first).to(tl.float32) + b_min
-    b_last = b_scale * ((b_quant >> 4) | b_fifth_last).to(tl.float32) + b_min
-    return b_first, b_last
+def load_fifth_bits(p_bytes, m, o_half, o_lane):
+    """Bit 16 * o_half + o_lane of a 32 bit word, as 16 or 0."""
+    p_word = p_bytes.to(tl.pointer_type(tl.int16), bitcast=True)
+    return ((load_or_zero(p_word + o_half, m).to(tl.int32) >> o_lane) & 1) << 4
 
 
 @triton.jit
-def decode_q8_0(p_weight, p_halves, o_block, m_block, o_lane):
-    b_scale = tl.load(p_halves + o_block * 17, mask=m_block, other=0.0).to(tl.float32)
-    p_quant = p_weight + o_block * 34 + 2 + o_lane
-    b_first = tl.load(p_quant, mask=m_block, other=0).to(tl.int8, bitcast=True)
-    b_last = tl.load(p_quant + 16, mask=m_block, other=0).to(tl.int8, bitcast=True)
-    return b_scale * b_first.to(tl.float32), b_scale * b_last.to(tl.float32)
+def decode_q4_0(p_block, m_block, o_half, o_lane):
+    b_scale = load_half(p_block, m_block)
+    b_quant = load_nibbles(p_block + 2, m_block, o_half, o_lane)
+    return b_scale * b_quant.to(tl.float32) - 8.0 * b_scale
 
 
 @triton.jit
-def decode_blocks(p_weight, p_halves, o_block, m_block, o_lane, FORMAT: tl.constexpr):
+def decode_q4_1(p_block, m_block, o_half, o_lane):
+    b_scale = load_half(p_block, m_block)
+    b_min = load_half(p_block + 2, m_block)
+    b_quant = load_nibbles(p_block + 4, m_block, o_half, o_lane)
+    return b_scale * b_quant.to(tl.float32) + b_min
+
+
+@triton.jit
+def decode_q5_0(p_block, m_block, o_half, o_lane):
+    b_scale = load_half(p_block, m_block)
+    b_fifth = load_fifth_bits(p_block + 2, m_block, o_half, o_lane)
+    b_quant = load_nibbles(p_block + 6, m_block, o_half, o_lane) | b_fifth
+    return b_scale * b_quant.to(tl.float32) - 16.0 * b_scale
+
+
+@triton.jit
+def decode_q5_1(p_block, m_block, o_half, o_lane):
+    b_scale = load_half(p_block, m_block)
+    b_min = load_half(p_block + 2, m_block)
+    b_fifth = load_fifth_bits(p_block + 4, m_block, o_half, o_lane)
+    b_quant = load_nibbles(p_block + 8, m_block, o_half, o_lane) | b_fifth
+    return b_scale * b_quant.to(tl.float32) + b_min
+
+
+@triton.jit
+def decode_q8_0(p_block, m_block, o_half, o_lane):
+    b_scale = load_half(p_block, m_block)
+    p_quant = (p_block + 2).to(tl.pointer_type(tl.int8), bitcast=True)
+    return b_scale * load_or_zero(p_quant + 16 * o_half + o_lane, m_block).to(tl.float32)
+
+
+@triton.constexpr_function
+def block_bytes(FORMAT):
+    return BlockFormat[FORMAT].block_bytes
+
+
+@triton.jit
+def decode_blocks(p_block, m_block, o_half, o_lane, FORMAT: tl.constexpr):
     if FORMAT == "Q4_0":
-        b_first, b_last = decode_q4_0(p_weight, p_halves, o_block, m_block, o_lane)
+        return decode_q4_0(p_block, m_block, o_half, o_lane)
     elif FORMAT == "Q4_1":
-        b_first, b_last = decode_q4_1(p_weight, p_halves, o_block, m_block, o_lane)
+        return decode_q4_1(p_block, m_block, o_half, o_lane)
     elif FORMAT == "Q5_0":
-        b_first, b_last = decode_q5_0(p_weight, p_halves, o_block, m_block, o_lane)
+        return decode_q5_0(p_block, m_block, o_half, o_lane)
     elif FORMAT == "Q5_1":
-        b_first, b_last = decode_q5_1(p_weight, p_halves, o_block, m_block, o_lane)
+        return decode_q5_1(p_block, m_block, o_half, o_lane)
     else:
         tl.static_assert(FORMAT == "Q8_0")
-        b_first, b_last = decode_q8_0(p_weight, p_halves, o_block, m_block, o_lane)
-    return b_first, b_last
+        return decode_q8_0(p_block, m_block, o_half, o_lane)

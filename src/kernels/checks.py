@@ -36,16 +36,13 @@ def check_view(
 
 
 class WeightArguments(NamedTuple):
-    """A weight as a kernel takes it: its memory, the same memory as f16 (packed weights), its format."""
+    """A weight as a kernel takes it."""
 
     data: Tensor
-    halves: Tensor
     format: str  # "dense" or the name of a BlockFormat
 
 
-def check_weight(
-    name: str, weight: Weight, shape: tuple[int | None, int], device: torch.device
-) -> WeightArguments:
+def check_weight(name: str, weight: Weight, shape: tuple[int | None, int], device: torch.device) -> WeightArguments:
     """Kernel arguments of a weight; ValueError unless it is contiguous [N, K] (N None: any) on the device."""
     rows = weight.shape[0] if shape[0] is None else shape[0]
     if isinstance(weight, PackedTensor):
@@ -53,6 +50,6 @@ def check_weight(
             raise ValueError(f"{name}: shape must be {(rows, shape[1])}, is {tuple(weight.shape)}")
         if weight.device != device:
             raise ValueError(f"{name}: must be on {device}, is on {weight.device}")
-        return WeightArguments(weight.data, weight.halves, weight.format.name)
+        return WeightArguments(weight.data, weight.format.name)
     check_tensor(name, weight, ACTIVATIONS, (rows, shape[1]), device)
-    return WeightArguments(weight, weight, "dense")
+    return WeightArguments(weight, "dense")

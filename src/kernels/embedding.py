@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.blocks import decode_blocks
+from kernels.blocks import block_bytes, decode_blocks
 from kernels.checks import ACTIVATIONS, check_tensor, check_weight
 from kernels.packed import Weight, WeightFormat, weight_bytes
 from kernels.targets import Target, target_of
@@ -31,7 +31,7 @@ META: dict[Target, EmbeddingMeta] = {
 
 @triton.jit
 def embedding_kernel(
-    p_ids, p_table, p_halves, p_out, V, D, FORMAT: tl.constexpr, BLOCK_D: tl.constexpr
+    p_ids, p_table, p_out, V, D, FORMAT: tl.constexpr, BLOCK_D: tl.constexpr
 ):  # fmt: skip
     i_t = tl.program_id(0).to(tl.int64)
     i_d = tl.program_id(1)
@@ -44,16 +44,13 @@ def embedding_kernel(
         b_row = tl.load(p_table + row * D + o_d, mask=m_d & exists, other=0.0)
         tl.store(p_out + i_t * D + o_d, b_row.to(dtype), mask=m_d)
     else:
-        n_blocks = D // 32
-        o_b = i_d * (BLOCK_D // 32) + tl.arange(0, BLOCK_D // 32)[:, None]  # [BLOCK_D / 32, 1]
-        o_k = tl.arange(0, 16)[None, :]
-        m_b = o_b < n_blocks
-        b_first, b_last = decode_blocks(
-            p_table, p_halves, row * n_blocks + o_b, m_b & exists, o_k, FORMAT
-        )  # [BLOCK_D / 32, 16] twice
-        p_row = p_out + i_t * D + o_b * 32 + o_k
-        tl.store(p_row, b_first.to(dtype), mask=m_b)
-        tl.store(p_row + 16, b_last.to(dtype), mask=m_b)
+        o_b = i_d * (BLOCK_D // 32) + tl.arange(0, BLOCK_D // 32)[:, None, None]
+        o_half = tl.arange(0, 2)[None, :, None]
+        o_lane = tl.arange(0, 16)[None, None, :]
+        m_b = o_b < D // 32
+        p_block = p_table + (row * (D // 32) + o_b) * block_bytes(FORMAT)
+        b_row = decode_blocks(p_block, m_b & exists, o_half, o_lane, FORMAT)  # [BLOCK_D / 32, 2, 16]
+        tl.store(p_out + i_t * D + o_b * 32 + o_half * 16 + o_lane, b_row.to(dtype), mask=m_b)
 
 
 def embedding(ids: Tensor, table: Weight, out: Tensor) -> Tensor:
@@ -63,13 +60,13 @@ def embedding(ids: Tensor, table: Weight, out: Tensor) -> Tensor:
     """
     check_tensor("ids", ids, (torch.int32,), (ids.numel(),), ids.device)
     V, D = table.shape
-    data, halves, weight_format = check_weight("table", table, (V, D), ids.device)
+    data, weight_format = check_weight("table", table, (V, D), ids.device)
     T = ids.shape[0]
     check_tensor("out", out, ACTIVATIONS, (T, D), ids.device)
     meta = META[target_of(ids.device)]
     grid = (T, triton.cdiv(D, meta.block_d))
     embedding_kernel[grid](
-        ids, data, halves, out, V, D, weight_format, meta.block_d, num_warps=meta.num_warps
+        ids, data, out, V, D, weight_format, meta.block_d, num_warps=meta.num_warps
     )  # fmt: skip
     return out
 

@@ -4,8 +4,9 @@ Two forms of one product. `rows_product` is for a few rows of x: weights stream 
 f32 accumulator as wide as a step, which is summed once after the loop. `tile_product` is for many rows: tiles
 of weights are decoded to the type of x and go through `tl.dot`.
 
-p_x: [T, K] contiguous. p_weight: [N, K], or the blocks of one; p_halves: the same memory as f16 (packed
-weights). o_t, m_t: rows of x and which exist; o_n, m_n: rows of the weight and which exist (int64).
+p_x: [T, K] contiguous. p_weight: [N, K], or the blocks of one. o_t: rows of x; o_n: rows of the weight
+(int64). All of them exist: a caller repeats the last row where its tile is larger than the matrix, so that no
+load needs a mask. EVEN_K: K is a multiple of the step.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
-from kernels.blocks import decode_blocks
+from kernels.blocks import block_bytes, decode_blocks, load_or_zero
 from kernels.targets import Target
 
 
@@ -23,10 +24,10 @@ class MatmulMeta(NamedTuple):
     """Tile sizes of both forms."""
 
     few_rows: int  # up to so many rows of x use rows_product
-    row_t: int  # rows of x a program of rows_product holds, at most
+    row_m: int  # rows of x a program of rows_product holds, at most
     row_n: int  # rows of the weight it walks at once, at most
     row_k: int  # dense weights: columns a step (packed: 16 lanes, two weights a lane)
-    row_tile: int  # f32 accumulators it may hold: bounds row_t * row_n * row_k
+    row_tile: int  # f32 accumulators it may hold: bounds row_m * row_n * row_k
     tile_m: int
     tile_n: int
     tile_k: int
@@ -34,89 +35,113 @@ class MatmulMeta(NamedTuple):
     num_stages: int
 
 
-class RowTile(NamedTuple):
-    block_t: int
+class Tile(NamedTuple):
+    """The constexpr arguments of one product."""
+
+    few_rows: bool
+    even_k: bool
+    block_m: int
     block_n: int
     block_k: int
 
+    def grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Programs of an output [rows, columns]. Those on one tile of the weight are neighbours."""
+        return triton.cdiv(rows, self.block_m), triton.cdiv(columns, self.block_n)
 
-def row_tile(meta: MatmulMeta, rows: int, packed: bool) -> RowTile:
-    """The tile of rows_product for so many rows of x: the fewer, the more rows of the weight fit."""
+
+def choose_tile(meta: MatmulMeta, rows: int, depth: int, packed: bool) -> Tile:
+    """The form and the tile for x [rows, depth]."""
+    if rows > meta.few_rows:
+        block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))
+        return Tile(False, depth % meta.tile_k == 0, block_m, meta.tile_n, meta.tile_k)
     block_k = 16 if packed else meta.row_k
-    block_t = min(triton.next_power_of_2(rows), meta.row_t)
-    block_n = max(1, min(meta.row_n, meta.row_tile // (block_t * block_k)))
-    return RowTile(block_t, block_n, block_k)
+    block_m = min(triton.next_power_of_2(rows), meta.row_m)
+    block_n = max(1, min(meta.row_n, meta.row_tile // (block_m * block_k)))
+    return Tile(True, depth % block_k == 0, block_m, block_n, block_k)
+
+
+@triton.jit
+def weight_rows(FEW_ROWS: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Rows of the weight of this program, int64.
+
+    Few rows of x: rows far apart, so that programs that run one after the other read BLOCK_N long streams.
+    (Short streams, side by side, defeat the prefetchers of CPUs.)
+    """
+    i_n = tl.program_id(1).to(tl.int64)
+    if FEW_ROWS:
+        return i_n + tl.arange(0, BLOCK_N) * tl.num_programs(1)
+    else:
+        return i_n * BLOCK_N + tl.arange(0, BLOCK_N)
 
 
 @triton.jit
 def rows_product(
-    p_x, p_weight, p_halves, o_t, m_t, o_n, m_n, K,
-    FORMAT: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    p_x, p_weight, o_t, o_n, K,
+    FORMAT: tl.constexpr, EVEN_K: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """x[o_t] @ weight[o_n].T, [BLOCK_T, BLOCK_N] f32."""
-    p_xt = p_x + o_t[:, None, None] * K  # [BLOCK_T, 1, 1]
-    m_xt = m_t[:, None, None]
-    b_acc = tl.zeros([BLOCK_T, BLOCK_N, BLOCK_K], dtype=tl.float32)
+    """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32."""
+    p_xt = p_x + o_t[:, None, None] * K  # [BLOCK_M, 1, 1]
+    b_acc = tl.zeros([BLOCK_M, BLOCK_N, BLOCK_K], dtype=tl.float32)
     if FORMAT == "dense":
-        p_wn = p_weight + o_n[:, None] * K  # [BLOCK_N, 1]
+        o_k = tl.arange(0, BLOCK_K)
         for k in range(0, K, BLOCK_K):
-            o_k = k + tl.arange(0, BLOCK_K)
-            m_k = o_k < K
-            b_x = tl.load(p_xt + o_k[None, None, :], mask=m_xt & m_k[None, None, :], other=0.0)
-            b_w = tl.load(
-                p_wn + o_k[None, :], mask=m_n[:, None] & m_k[None, :], other=0.0
-            )  # [BLOCK_N, BLOCK_K]
+            m_k = k + o_k < K
+            b_x = load_or_zero(p_xt + k + o_k[None, None, :], None if EVEN_K else m_k[None, None, :])
+            p_w = p_weight + (o_n * K + k)[:, None] + o_k[None, :]  # [BLOCK_N, BLOCK_K]
+            b_w = load_or_zero(p_w, None if EVEN_K else m_k[None, :])
             b_acc += b_x.to(tl.float32) * b_w.to(tl.float32)[None, :, :]
     else:
         o_k = tl.arange(0, 16)
-        n_blocks = K // 32
-        for block in range(0, n_blocks):
-            b_first, b_last = decode_blocks(
-                p_weight, p_halves, (o_n * n_blocks + block)[:, None], m_n[:, None], o_k[None, :], FORMAT
-            )  # [BLOCK_N, 16] twice
-            p_xk = p_xt + block * 32 + o_k[None, None, :]  # [BLOCK_T, 1, 16]
-            b_acc += tl.load(p_xk, mask=m_xt, other=0.0).to(tl.float32) * b_first[None, :, :]
-            b_acc += tl.load(p_xk + 16, mask=m_xt, other=0.0).to(tl.float32) * b_last[None, :, :]
+        BLOCK_BYTES: tl.constexpr = block_bytes(FORMAT)
+        p_row = (p_weight + o_n * (K // 32 * BLOCK_BYTES))[:, None]  # [BLOCK_N, 1]
+        for block in range(0, K // 32):
+            for half in tl.static_range(2):
+                b_x = tl.load(p_xt + (block * 32 + half * 16) + o_k[None, None, :])  # [BLOCK_M, 1, 16]
+                b_w = decode_blocks(p_row + block * BLOCK_BYTES, None, half, o_k[None, :], FORMAT)
+                b_acc += b_x.to(tl.float32) * b_w[None, :, :]
     return tl.sum(b_acc, axis=2)
 
 
 @triton.jit
 def tile_product(
-    p_x, p_weight, p_halves, o_t, m_t, o_n, m_n, K,
-    FORMAT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    p_x, p_weight, o_t, o_n, K,
+    FORMAT: tl.constexpr, EVEN_K: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32. f32 activations multiply in full f32."""
     b_acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
-    if FORMAT == "dense":
-        for k in range(0, K, BLOCK_K):
-            o_k = k + tl.arange(0, BLOCK_K)
-            m_k = (o_k < K)[None, :]
-            b_x = tl.load(p_x + o_t[:, None] * K + o_k[None, :], mask=m_t[:, None] & m_k, other=0.0)
-            b_w = tl.load(p_weight + o_n[:, None] * K + o_k[None, :], mask=m_n[:, None] & m_k, other=0.0)
-            b_acc = tl.dot(b_x, tl.trans(b_w.to(b_x.dtype)), b_acc, input_precision="ieee")
-    else:
-        BLOCK_B: tl.constexpr = BLOCK_K // 32
-        o_k = tl.arange(0, 16)[None, None, :]
-        n_blocks = K // 32
-        for block in range(0, n_blocks, BLOCK_B):
-            o_b = (block + tl.arange(0, BLOCK_B))[None, :, None]  # [1, BLOCK_B, 1]
-            m_b = o_b < n_blocks
-            b_first, b_last = decode_blocks(
-                p_weight, p_halves, o_n[:, None, None] * n_blocks + o_b, m_n[:, None, None] & m_b, o_k, FORMAT
-            )  # [BLOCK_N, BLOCK_B, 16] twice
-            p_xk = p_x + o_t[:, None, None] * K + o_b * 32 + o_k  # [BLOCK_M, BLOCK_B, 16]
-            m_x = m_t[:, None, None] & m_b
-            b_x = tl.reshape(tl.load(p_xk, mask=m_x, other=0.0), [BLOCK_M, BLOCK_B * 16])
-            b_w = tl.reshape(b_first, [BLOCK_N, BLOCK_B * 16]).to(b_x.dtype)
-            b_acc = tl.dot(b_x, tl.trans(b_w), b_acc, input_precision="ieee")
-            b_x = tl.reshape(tl.load(p_xk + 16, mask=m_x, other=0.0), [BLOCK_M, BLOCK_B * 16])
-            b_w = tl.reshape(b_last, [BLOCK_N, BLOCK_B * 16]).to(b_x.dtype)
-            b_acc = tl.dot(b_x, tl.trans(b_w), b_acc, input_precision="ieee")
+    o_k = tl.arange(0, BLOCK_K)
+    for k in range(0, K, BLOCK_K):
+        m_k = None if EVEN_K else (k + o_k < K)[None, :]
+        b_x = load_or_zero(p_x + o_t[:, None] * K + k + o_k[None, :], m_k)  # [BLOCK_M, BLOCK_K]
+        if FORMAT == "dense":
+            b_w = load_or_zero(p_weight + o_n[:, None] * K + k + o_k[None, :], m_k)  # [BLOCK_N, BLOCK_K]
+        else:
+            o_b = k // 32 + tl.arange(0, BLOCK_K // 32)[None, :, None, None]
+            o_half = tl.arange(0, 2)[None, None, :, None]
+            o_lane = tl.arange(0, 16)[None, None, None, :]
+            p_block = p_weight + (o_n[:, None, None, None] * (K // 32) + o_b) * block_bytes(FORMAT)
+            b_w = decode_blocks(p_block, None if EVEN_K else o_b < K // 32, o_half, o_lane, FORMAT)
+            b_w = tl.reshape(b_w, [BLOCK_N, BLOCK_K])
+        b_acc = tl.dot(b_x, tl.trans(b_w.to(b_x.dtype)), b_acc, input_precision="ieee")
     return b_acc
 
 
+@triton.jit
+def product(
+    p_x, p_weight, o_t, o_n, K, FORMAT: tl.constexpr, FEW_ROWS: tl.constexpr, EVEN_K: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32, in the form that was chosen."""
+    if FEW_ROWS:
+        return rows_product(p_x, p_weight, o_t, o_n, K, FORMAT, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
+    else:
+        return tile_product(p_x, p_weight, o_t, o_n, K, FORMAT, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
+
+
 META: dict[Target, MatmulMeta] = {
-    "cpu": MatmulMeta(8, 4, 8, 16, 256, 128, 64, 64, 1, 1),
+    "cpu": MatmulMeta(16, 4, 4, 16, 256, 256, 64, 64, 1, 1),
     "sm_80": MatmulMeta(0, 1, 1, 16, 16, 64, 64, 64, 4, 3),
     "sm_90": MatmulMeta(0, 1, 1, 16, 16, 64, 64, 64, 4, 3),
     "sm_100": MatmulMeta(0, 1, 1, 16, 16, 64, 64, 64, 4, 3),

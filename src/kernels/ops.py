@@ -79,6 +79,4 @@ def _interpret() -> None:
         os.environ["TRITON_INTERPRET"] = "1"
         return
     if not sys.modules["triton"].knobs.runtime.interpret:
-        raise RuntimeError(
-            "kernels=interpret: Triton was imported to compile; set TRITON_INTERPRET=1 and start again"
-        )
+        raise RuntimeError("kernels=interpret: Triton was imported to compile; set TRITON_INTERPRET=1 and start again")

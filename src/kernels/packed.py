@@ -51,9 +51,7 @@ class PackedTensor:
 
     def __post_init__(self) -> None:
         if self.data.dtype != torch.uint8 or self.data.dim() != 2 or not self.data.is_contiguous():
-            raise ValueError(
-                f"data: must be a contiguous uint8 matrix, is {self.data.dtype} {tuple(self.data.shape)}"
-            )
+            raise ValueError(f"data: must be a contiguous uint8 matrix, is {self.data.dtype} {tuple(self.data.shape)}")
         if self.data.shape[1] % self.format.block_bytes:
             raise ValueError(
                 f"data: rows of {self.data.shape[1]} bytes are no whole number of {self.format.name} blocks"
@@ -65,11 +63,6 @@ class PackedTensor:
         """(N, K), in weights."""
         rows, row_bytes = self.data.shape
         return torch.Size((rows, row_bytes // self.format.block_bytes * self.format.block_size))
-
-    @cached_property
-    def halves(self) -> Tensor:
-        """The same memory as f16, for the scales."""
-        return self.data.view(torch.float16)
 
     @property
     def device(self) -> torch.device:

@@ -125,9 +125,7 @@ def rope_and_cache(
     )  # fmt: skip
 
 
-def bytes_moved(
-    tokens: int, q_heads: int, kv_heads: int, head_dim: int, act: torch.dtype, cache: torch.dtype
-) -> int:
+def bytes_moved(tokens: int, q_heads: int, kv_heads: int, head_dim: int, act: torch.dtype, cache: torch.dtype) -> int:
     """q read and written, k and v read, their pages written; a position, a slot and angles a token."""
     values = (2 * q_heads + 2 * kv_heads) * act.itemsize + 2 * kv_heads * cache.itemsize
     return tokens * (head_dim * (values + 4) + 12)

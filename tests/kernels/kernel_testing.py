@@ -59,6 +59,4 @@ def assert_close(actual: Tensor, expected: Tensor, dtype: torch.dtype) -> None:
     error = (actual - expected).square().mean().sqrt()
     scale = expected.square().mean().sqrt()
     tolerance = 2 * torch.finfo(dtype).eps if dtype != torch.float32 else 5e-6
-    assert error <= tolerance * scale + 1e-30, (
-        f"relative error {float(error / scale):.2e} over {tolerance:.2e}"
-    )
+    assert error <= tolerance * scale + 1e-30, f"relative error {float(error / scale):.2e} over {tolerance:.2e}"

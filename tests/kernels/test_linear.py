@@ -31,9 +31,7 @@ def test_every_format(tokens: int, weight_format: WeightFormat, guarded: Guarded
 @pytest.mark.parametrize("weight_format", [torch.bfloat16, BlockFormat.Q4_1])
 @pytest.mark.parametrize("dtype", ACTIVATIONS)
 @pytest.mark.parametrize("tokens", [2, 20])
-def test_every_activation(
-    tokens: int, dtype: torch.dtype, weight_format: WeightFormat, guarded: Guarded
-) -> None:
+def test_every_activation(tokens: int, dtype: torch.dtype, weight_format: WeightFormat, guarded: Guarded) -> None:
     if weight_format is torch.bfloat16:
         weight_format = dtype
     check(normal((tokens, 160), dtype), make_weight(70, 160, weight_format), guarded)

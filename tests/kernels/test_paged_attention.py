@@ -47,9 +47,7 @@ def batch(sequences: list[Sequence], heads: Heads, dtype: torch.dtype, cache_dty
     lengths = torch.tensor([0] + [s.queries for s in sequences])
     q = normal((int(lengths.sum()), heads.query, heads.head_dim), dtype)
     cu_seqlens = lengths.cumsum(0).to(torch.int32).to(DEVICE)
-    return Inputs(
-        q, k_cache, v_cache, tables.to(DEVICE), cu_seqlens, integers([s.context for s in sequences])
-    )
+    return Inputs(q, k_cache, v_cache, tables.to(DEVICE), cu_seqlens, integers([s.context for s in sequences]))
 
 
 def check(
@@ -113,9 +111,7 @@ def test_oracle_is_causal_attention() -> None:
     out = oracle(*inputs, torch.empty_like(inputs.q), 0.25, 20)
     pages = inputs.block_tables[0, :3].long()
     k, v = (c[pages].transpose(0, 1).flatten(1, 2)[:, :20] for c in (inputs.k_cache, inputs.v_cache))
-    expected = torch.nn.functional.scaled_dot_product_attention(
-        inputs.q.transpose(0, 1), k, v, is_causal=True
-    )
+    expected = torch.nn.functional.scaled_dot_product_attention(inputs.q.transpose(0, 1), k, v, is_causal=True)
     assert_close(out, expected.transpose(0, 1), torch.float32)
 
 

@@ -9,9 +9,7 @@ from kernels.rms_norm import add_rms_norm
 @pytest.mark.parametrize("dtype", ACTIVATIONS)
 @pytest.mark.parametrize("with_residual", [False, True])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 75), (2, 576)])
-def test_equals_oracle(
-    shape: tuple[int, int], with_residual: bool, dtype: torch.dtype, guarded: Guarded
-) -> None:
+def test_equals_oracle(shape: tuple[int, int], with_residual: bool, dtype: torch.dtype, guarded: Guarded) -> None:
     x, weight, residual = normal(shape, dtype), normal((shape[1],), seed=1), None
     if with_residual:
         residual = guarded(shape, torch.float32).copy_(normal(shape, seed=2))
