@@ -1,6 +1,8 @@
 """Chat templates: the Jinja program of a model file that lays a conversation out as text."""
 
 import json
+import re
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NoReturn, TypedDict
@@ -10,6 +12,7 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from model.errors import ModelFileError
+from model.token_encoder import TokenEncoder
 
 
 class Message(TypedDict):
@@ -43,7 +46,7 @@ class ChatTemplate:
             raise ModelFileError(f"the chat template does not parse: {_reason(error)}") from error
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """The conversation as text, to be encoded with `special=True`.
+        """The conversation as text; names of control tokens inside a message look like the template's own.
 
         add_generation_prompt: open the model's turn at the end.
         Raises ModelFileError if the template refuses the messages or fails.
@@ -56,6 +59,32 @@ class ChatTemplate:
             raise ModelFileError(
                 f"the chat template cannot render this conversation: {_reason(error)}"
             ) from error
+
+    def encode(
+        self, messages: Sequence[Message], encoder: TokenEncoder, add_generation_prompt: bool = True
+    ) -> list[int]:
+        """The conversation as token ids. Only the template writes control tokens: where a message contains the
+        name of one, it is spelled out, so that nobody ends a turn from inside it.
+
+        Raises ModelFileError as `render` does.
+        """
+        names = sorted(encoder.special_ids, key=len, reverse=True)
+        if not any(name in message["content"] for message in messages for name in names):
+            return encoder.encode(self.render(messages, add_generation_prompt), special=True, bos=True)
+        mark = secrets.token_hex(8)  # unknown to whoever wrote the messages
+        spelled_out = re.compile("|".join(map(re.escape, names)))
+        marked = [
+            Message(
+                role=message["role"],
+                content=spelled_out.sub(lambda name: f"{mark}{names.index(name[0])}{mark}", message["content"]),
+            )
+            for message in messages
+        ]
+        parts = re.split(f"{mark}(\\d+){mark}", self.render(marked, add_generation_prompt))
+        ids: list[int] = []
+        for i, part in enumerate(parts):
+            ids += encoder.encode(names[int(part)]) if i % 2 else encoder.encode(part, special=True, bos=i == 0)
+        return ids
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

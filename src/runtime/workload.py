@@ -37,8 +37,7 @@ def make_chat_request(
     """The request for the next turn of a conversation."""
     if loaded.chat_template is None:
         raise ConfigError("this model has no chat template: set workload.chat_template=false for plain prompts")
-    text = loaded.chat_template.render(messages)
-    return _request(loaded.encoder.encode(text, special=True, bos=True), workload, loaded, seed)
+    return _request(loaded.chat_template.encode(messages, loaded.encoder), workload, loaded, seed)
 
 
 def opening(workload: GenerationConfig, text: str) -> list[Message]:
