@@ -27,19 +27,21 @@ LOG2_E = 1.4426950408889634
 class AttentionMeta(NamedTuple):
     split_queries: int  # the longest query that still splits its context (decode and verification of drafts)
     splits: int
+    split_keys: int  # keys a step, then
+    merge_heads: int  # query heads that a program of the merge works on, one after the other
     least_rows: int  # query rows (queries times group) of the smallest tile that tl.dot takes
     rows: int  # of the tile that prefill uses
-    keys: int  # a step
+    keys: int  # a step, in prefill
     num_warps: int
     num_stages: int
 
 
 META: dict[Target, AttentionMeta] = {
-    "cpu": AttentionMeta(8, 4, 1, 64, 64, 1, 1),
-    "sm_80": AttentionMeta(8, 8, 16, 64, 64, 4, 2),
-    "sm_90": AttentionMeta(8, 8, 16, 64, 64, 4, 2),
-    "sm_100": AttentionMeta(8, 8, 16, 64, 64, 4, 2),
-    "gfx942": AttentionMeta(8, 8, 16, 64, 64, 4, 1),
+    "cpu": AttentionMeta(8, 4, 32, 256, 1, 128, 64, 1, 1),
+    "sm_80": AttentionMeta(8, 8, 64, 1, 16, 64, 64, 4, 2),
+    "sm_90": AttentionMeta(8, 8, 64, 1, 16, 64, 64, 4, 2),
+    "sm_100": AttentionMeta(8, 8, 64, 1, 16, 64, 64, 4, 2),
+    "gfx942": AttentionMeta(8, 8, 64, 1, 16, 64, 64, 4, 1),
 }
 
 
@@ -146,22 +148,26 @@ def paged_attention_kernel(
 
 @triton.jit
 def merge_splits_kernel(
-    p_partial, p_lse, p_out,
-    DH: tl.constexpr, SPLITS: tl.constexpr, BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr,
+    p_partial, p_lse, p_out, n_heads,
+    DH: tl.constexpr, SPLITS: tl.constexpr, HEADS: tl.constexpr,
+    BLOCK_S: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """out = sum over splits of softmax(lse) * partial, for one token and query head."""
-    i_row = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    """out = sum over splits of softmax(lse) * partial, for one token and HEADS of the n_heads query heads."""
+    i_t = tl.program_id(0).to(tl.int64)
     o_s = tl.arange(0, BLOCK_S)
     o_d = tl.arange(0, BLOCK_D)
     m_s = o_s < SPLITS
     m_part = m_s[:, None] & (o_d < DH)[None, :]
-    b_lse = tl.load(p_lse + i_row * SPLITS + o_s, mask=m_s, other=float("-inf"))
-    b_weight = tl.exp2(b_lse - tl.max(b_lse, axis=0))
-    b_weight = b_weight / tl.sum(b_weight, axis=0)  # [BLOCK_S]
-    p_part = p_partial + (i_row * SPLITS + o_s)[:, None] * DH + o_d[None, :]
-    b_part = tl.load(p_part, mask=m_part, other=0.0)  # [BLOCK_S, BLOCK_D]
-    b_out = tl.sum(b_part * b_weight[:, None], axis=0)
-    tl.store(p_out + i_row * DH + o_d, b_out.to(p_out.dtype.element_ty), mask=o_d < DH)
+    first = tl.program_id(1) * HEADS
+    for i_h in range(first, tl.minimum(first + HEADS, n_heads)):
+        i_row = i_t * n_heads + i_h
+        b_lse = tl.load(p_lse + i_row * SPLITS + o_s, mask=m_s, other=float("-inf"))
+        b_weight = tl.exp2(b_lse - tl.max(b_lse, axis=0))
+        b_weight = b_weight / tl.sum(b_weight, axis=0)  # [BLOCK_S]
+        p_part = p_partial + (i_row * SPLITS + o_s)[:, None] * DH + o_d[None, :]
+        b_part = tl.load(p_part, mask=m_part, other=0.0)  # [BLOCK_S, BLOCK_D]
+        b_out = tl.sum(b_part * b_weight[:, None], axis=0)
+        tl.store(p_out + i_row * DH + o_d, b_out.to(p_out.dtype.element_ty), mask=o_d < DH)
 
 
 def paged_attention(
@@ -195,22 +201,24 @@ def paged_attention(
     block_g = triton.next_power_of_2(group)
     block_d = triton.next_power_of_2(Dh)
     least_q = max(1, meta.least_rows // block_g)
-    splits, block_q = 1, max(least_q, meta.rows // block_g)
+    splits, keys, block_q = 1, meta.keys, max(least_q, meta.rows // block_g)
     partial = lse = out
     if max_query_len <= meta.split_queries:
-        splits, block_q = meta.splits, max(least_q, triton.next_power_of_2(max_query_len))
+        splits, keys, block_q = meta.splits, meta.split_keys, triton.next_power_of_2(max_query_len)
+        block_q = max(least_q, block_q)
         partial = torch.empty((T, Hq, splits, Dh), dtype=torch.float32, device=device)
         lse = torch.empty((T, Hq, splits), dtype=torch.float32, device=device)
     n_tiles = triton.cdiv(max_query_len, block_q)
     paged_attention_kernel[(S * n_tiles, Hkv, splits)](
         q, k_cache, v_cache, block_tables, cu_seqlens, context_lens, out, partial, lse,
         scale * LOG2_E, q.stride(0), max_blocks, n_tiles,
-        group, Dh, block_size, splits, least_q, block_q, block_g, max(1, meta.keys // block_size), block_d,
+        group, Dh, block_size, splits, least_q, block_q, block_g, max(1, keys // block_size), block_d,
         num_warps=meta.num_warps, num_stages=meta.num_stages,
     )  # fmt: skip
     if splits > 1:
-        merge_splits_kernel[(T, Hq)](
-            partial, lse, out, Dh, splits, triton.next_power_of_2(splits), block_d, num_warps=1
+        merge_splits_kernel[(T, triton.cdiv(Hq, meta.merge_heads))](
+            partial, lse, out, Hq, Dh, splits, meta.merge_heads, triton.next_power_of_2(splits), block_d,
+            num_warps=1,
         )  # fmt: skip
     return out
 

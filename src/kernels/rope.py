@@ -24,15 +24,16 @@ from kernels.targets import Target, target_of
 
 
 class RopeMeta(NamedTuple):
+    kv_heads: int  # a program rotates, one after the other, each with its query heads
     num_warps: int
 
 
 META: dict[Target, RopeMeta] = {
-    "cpu": RopeMeta(1),
-    "sm_80": RopeMeta(1),
-    "sm_90": RopeMeta(1),
-    "sm_100": RopeMeta(1),
-    "gfx942": RopeMeta(1),
+    "cpu": RopeMeta(256, 1),  # all: on one token, threads cost more than they save
+    "sm_80": RopeMeta(1, 1),
+    "sm_90": RopeMeta(1, 1),
+    "sm_100": RopeMeta(1, 1),
+    "gfx942": RopeMeta(1, 1),
 }
 
 
@@ -43,14 +44,14 @@ def rotate(b_a, b_b, b_cos, b_sin):
 
 @triton.jit
 def rope_and_cache_kernel(
-    p_q, p_k, p_v, p_positions, p_cos_sin, p_slots, p_k_cache, p_v_cache, stride_q, stride_k, stride_v,
+    p_q, p_k, p_v, p_positions, p_cos_sin, p_slots, p_k_cache, p_v_cache,
+    stride_q, stride_k, stride_v, n_heads,
     GROUP: tl.constexpr, ROTARY: tl.constexpr, DH: tl.constexpr, BLOCK_SIZE: tl.constexpr,
-    INTERLEAVED: tl.constexpr, BLOCK_G: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
+    INTERLEAVED: tl.constexpr, HEADS: tl.constexpr,
+    BLOCK_G: tl.constexpr, BLOCK_R: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """One token and KV head, with the group of query heads that attends to it."""
+    """One token and HEADS of the n_heads KV heads, each with the group of query heads that attends to it."""
     i_t = tl.program_id(0).to(tl.int64)
-    i_h = tl.program_id(1).to(tl.int64)
-    n_heads = tl.num_programs(1)
     HALF: tl.constexpr = ROTARY // 2
     o_r = tl.arange(0, BLOCK_R)
     m_r = o_r < HALF
@@ -59,33 +60,35 @@ def rope_and_cache_kernel(
     p_angle = p_cos_sin + tl.load(p_positions + i_t).to(tl.int64) * ROTARY
     b_cos = tl.load(p_angle + o_r, mask=m_r, other=0.0)  # [BLOCK_R]
     b_sin = tl.load(p_angle + HALF + o_r, mask=m_r, other=0.0)
-
     o_g = tl.arange(0, BLOCK_G)
-    p_head = p_q + i_t * stride_q + (i_h * GROUP + o_g)[:, None] * DH  # [BLOCK_G, 1]
     m_q = (o_g < GROUP)[:, None] & m_r[None, :]
-    b_a = tl.load(p_head + o_a[None, :], mask=m_q, other=0.0).to(tl.float32)
-    b_b = tl.load(p_head + o_b[None, :], mask=m_q, other=0.0).to(tl.float32)
-    b_a, b_b = rotate(b_a, b_b, b_cos[None, :], b_sin[None, :])  # [BLOCK_G, BLOCK_R]
-    tl.store(p_head + o_a[None, :], b_a.to(p_q.dtype.element_ty), mask=m_q)
-    tl.store(p_head + o_b[None, :], b_b.to(p_q.dtype.element_ty), mask=m_q)
-
+    o_d = tl.arange(0, BLOCK_D)
     slot = tl.load(p_slots + i_t)
-    if slot >= 0:
-        p_from = p_k + i_t * stride_k + i_h * DH
-        o_page = (slot // BLOCK_SIZE * n_heads + i_h) * BLOCK_SIZE + slot % BLOCK_SIZE
-        p_to = p_k_cache + o_page * DH
-        b_ka = tl.load(p_from + o_a, mask=m_r, other=0.0).to(tl.float32)
-        b_kb = tl.load(p_from + o_b, mask=m_r, other=0.0).to(tl.float32)
-        b_ka, b_kb = rotate(b_ka, b_kb, b_cos, b_sin)  # [BLOCK_R]
-        tl.store(p_to + o_a, b_ka.to(p_k_cache.dtype.element_ty), mask=m_r)
-        tl.store(p_to + o_b, b_kb.to(p_k_cache.dtype.element_ty), mask=m_r)
-        o_d = tl.arange(0, BLOCK_D)
-        if ROTARY < DH:
-            m_rest = (o_d >= ROTARY) & (o_d < DH)
-            b_rest = tl.load(p_from + o_d, mask=m_rest, other=0.0)
-            tl.store(p_to + o_d, b_rest.to(p_k_cache.dtype.element_ty), mask=m_rest)
-        b_v = tl.load(p_v + i_t * stride_v + i_h * DH + o_d, mask=o_d < DH, other=0.0)
-        tl.store(p_v_cache + o_page * DH + o_d, b_v.to(p_v_cache.dtype.element_ty), mask=o_d < DH)
+
+    first = tl.program_id(1) * HEADS
+    for i_h in range(first, tl.minimum(first + HEADS, n_heads)):
+        p_head = p_q + i_t * stride_q + (i_h * GROUP + o_g)[:, None] * DH  # [BLOCK_G, 1]
+        b_a = tl.load(p_head + o_a[None, :], mask=m_q, other=0.0).to(tl.float32)
+        b_b = tl.load(p_head + o_b[None, :], mask=m_q, other=0.0).to(tl.float32)
+        b_a, b_b = rotate(b_a, b_b, b_cos[None, :], b_sin[None, :])  # [BLOCK_G, BLOCK_R]
+        tl.store(p_head + o_a[None, :], b_a.to(p_q.dtype.element_ty), mask=m_q)
+        tl.store(p_head + o_b[None, :], b_b.to(p_q.dtype.element_ty), mask=m_q)
+
+        if slot >= 0:
+            p_from = p_k + i_t * stride_k + i_h * DH
+            o_page = (slot // BLOCK_SIZE * n_heads + i_h) * BLOCK_SIZE + slot % BLOCK_SIZE
+            p_to = p_k_cache + o_page * DH
+            b_ka = tl.load(p_from + o_a, mask=m_r, other=0.0).to(tl.float32)
+            b_kb = tl.load(p_from + o_b, mask=m_r, other=0.0).to(tl.float32)
+            b_ka, b_kb = rotate(b_ka, b_kb, b_cos, b_sin)  # [BLOCK_R]
+            tl.store(p_to + o_a, b_ka.to(p_k_cache.dtype.element_ty), mask=m_r)
+            tl.store(p_to + o_b, b_kb.to(p_k_cache.dtype.element_ty), mask=m_r)
+            if ROTARY < DH:
+                m_rest = (o_d >= ROTARY) & (o_d < DH)
+                b_rest = tl.load(p_from + o_d, mask=m_rest, other=0.0)
+                tl.store(p_to + o_d, b_rest.to(p_k_cache.dtype.element_ty), mask=m_rest)
+            b_v = tl.load(p_v + i_t * stride_v + i_h * DH + o_d, mask=o_d < DH, other=0.0)
+            tl.store(p_v_cache + o_page * DH + o_d, b_v.to(p_v_cache.dtype.element_ty), mask=o_d < DH)
 
 
 def rope_and_cache(
@@ -117,11 +120,11 @@ def rope_and_cache(
     if rotary_dim > Dh or rotary_dim % 2:
         raise ValueError(f"cos_sin: rotary_dim must be even and at most {Dh}, is {rotary_dim}")
     group = Hq // Hkv
-    rope_and_cache_kernel[(T, Hkv)](
-        q, k, v, positions, cos_sin, slots, k_cache, v_cache, q.stride(0), k.stride(0), v.stride(0),
-        group, rotary_dim, Dh, block_size, interleaved, triton.next_power_of_2(group),
-        triton.next_power_of_2(rotary_dim // 2), triton.next_power_of_2(Dh),
-        num_warps=META[target_of(device)].num_warps,
+    meta = META[target_of(device)]
+    rope_and_cache_kernel[(T, triton.cdiv(Hkv, meta.kv_heads))](
+        q, k, v, positions, cos_sin, slots, k_cache, v_cache, q.stride(0), k.stride(0), v.stride(0), Hkv,
+        group, rotary_dim, Dh, block_size, interleaved, meta.kv_heads, triton.next_power_of_2(group),
+        triton.next_power_of_2(rotary_dim // 2), triton.next_power_of_2(Dh), num_warps=meta.num_warps,
     )  # fmt: skip
 
 

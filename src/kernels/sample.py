@@ -33,7 +33,7 @@ class SampleMeta(NamedTuple):
 
 
 META: dict[Target, SampleMeta] = {
-    "cpu": SampleMeta(128, 1),
+    "cpu": SampleMeta(256, 1),
     "sm_80": SampleMeta(2048, 8),
     "sm_90": SampleMeta(2048, 8),
     "sm_100": SampleMeta(2048, 8),
@@ -54,15 +54,25 @@ def ordered_value(image):
 
 
 @triton.jit
-def measure_from(p_row, V, pivot, top, inverse_temperature, COUNT: tl.constexpr, BLOCK_V: tl.constexpr):
-    """How many logits, or how much weight, from the pivot up."""
+def count_from(p_row, V, pivot, BLOCK_V: tl.constexpr):
+    """How many logits lie from the pivot up. The pivot is no -inf."""
+    b_count = tl.zeros([BLOCK_V], dtype=tl.int32)
+    for v in range(0, V, BLOCK_V):
+        o_v = v + tl.arange(0, BLOCK_V)
+        b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
+        b_count += (b_l >= pivot).to(tl.int32)
+    return tl.sum(b_count, axis=0).to(tl.float32)
+
+
+@triton.jit
+def weight_from(p_row, V, pivot, top, inverse_temperature, BLOCK_V: tl.constexpr):
+    """The weight of the logits from the pivot up. Steps without any of them cost no exponential."""
     b_sum = tl.zeros([BLOCK_V], dtype=tl.float32)
     for v in range(0, V, BLOCK_V):
         o_v = v + tl.arange(0, BLOCK_V)
-        m_v = o_v < V
-        b_l = tl.load(p_row + o_v, mask=m_v, other=float("-inf"))
-        b_weight = 1.0 if COUNT else tl.exp((b_l - top) * inverse_temperature)
-        b_sum += tl.where(m_v & (b_l >= pivot), b_weight, 0.0)
+        b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
+        if tl.max(b_l, axis=0) >= pivot:
+            b_sum += tl.where(b_l >= pivot, tl.exp((b_l - top) * inverse_temperature), 0.0)
     return tl.sum(b_sum, axis=0)
 
 
@@ -70,12 +80,16 @@ def measure_from(p_row, V, pivot, top, inverse_temperature, COUNT: tl.constexpr,
 def largest_pivot(
     p_row, V, lowest, top, inverse_temperature, target, COUNT: tl.constexpr, BLOCK_V: tl.constexpr
 ):  # fmt: skip
-    """The largest pivot with measure_from(pivot) >= target, known to lie in lowest..top."""
+    """The largest pivot, known to lie in lowest..top, from which up there is the target count, or weight."""
     low = ordered_image(lowest)
     high = ordered_image(top) + 1
     while low + 1 < high:
         middle = (low & high) + ((low ^ high) >> 1)  # the mean, without overflow
-        measure = measure_from(p_row, V, ordered_value(middle), top, inverse_temperature, COUNT, BLOCK_V)
+        pivot = ordered_value(middle)
+        if COUNT:
+            measure = count_from(p_row, V, pivot, BLOCK_V)
+        else:
+            measure = weight_from(p_row, V, pivot, top, inverse_temperature, BLOCK_V)
         if measure >= target:
             low = middle
         else:
@@ -91,15 +105,16 @@ def race(p_row, V, pivot, top, inverse_temperature, seed, position, BLOCK_V: tl.
     for v in range(0, V, BLOCK_V):
         o_v = v + tl.arange(0, BLOCK_V)
         b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
-        b_bits, _, _, _ = tl.philox(seed, o_v, position, 0, 0)
-        b_u = tl.minimum((b_bits.to(tl.float32) + 0.5) * (1.0 / 4294967296.0), 1.0 - 1.0 / 16777216.0)
-        # Near 0 a logarithm of 1 - u would leave few bits of the winner's time: a series keeps all of them.
-        b_series = b_u * (1.0 + b_u * (0.5 + b_u * (1.0 / 3.0 + b_u * 0.25)))
-        b_time = tl.where(b_u < 0.0078125, b_series, -tl.log(1.0 - b_u))
-        b_key = (b_l - top) * inverse_temperature - tl.log(b_time)
-        m_better = (b_l >= pivot) & (b_key > b_best)
-        b_best = tl.where(m_better, b_key, b_best)
-        b_index = tl.where(m_better, o_v, b_index)
+        if tl.max(b_l, axis=0) >= pivot:
+            b_bits, _, _, _ = tl.philox(seed, o_v, position, 0, 0)
+            b_u = tl.minimum((b_bits.to(tl.float32) + 0.5) * (1.0 / 4294967296.0), 1.0 - 1.0 / 16777216.0)
+            # Near 0 a logarithm of 1 - u would leave few bits of the winner's time: a series keeps all of them.
+            b_series = b_u * (1.0 + b_u * (0.5 + b_u * (1.0 / 3.0 + b_u * 0.25)))
+            b_time = tl.where(b_u < 0.0078125, b_series, -tl.log(1.0 - b_u))
+            b_key = (b_l - top) * inverse_temperature - tl.log(b_time)
+            m_better = (b_l >= pivot) & (b_key > b_best)
+            b_best = tl.where(m_better, b_key, b_best)
+            b_index = tl.where(m_better, o_v, b_index)
     return lowest_best(b_best, b_index)
 
 
@@ -120,7 +135,7 @@ def sample_kernel(
             pivot = largest_pivot(p_row, V, pivot, top, inverse, top_k.to(tl.float32), True, BLOCK_V)
         top_p = tl.load(p_top_p + i_s)
         if top_p < 1.0:
-            target = top_p * measure_from(p_row, V, pivot, top, inverse, False, BLOCK_V)
+            target = top_p * weight_from(p_row, V, pivot, top, inverse, BLOCK_V)
             pivot = largest_pivot(p_row, V, pivot, top, inverse, target, False, BLOCK_V)
         min_p = tl.load(p_min_p + i_s)
         if min_p > 0.0:
