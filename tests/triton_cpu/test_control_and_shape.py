@@ -142,3 +142,22 @@ def test_sort_which_triton_builds_from_reshapes_and_exchanges():
     out = torch.empty_like(x)
     sort_kernel[(1,)](x, out, R=4, C=64)
     assert torch.equal(out, x.sort(1).values)
+
+
+@triton.jit
+def early_return_kernel(p_x, p_out, n, N: tl.constexpr):
+    i = tl.program_id(0)
+    if i >= n:
+        return
+    o = i * N + tl.arange(0, N)
+    x = tl.load(p_x + o)
+    if i == 1:
+        tl.store(p_out + o, -x)
+        return
+    tl.store(p_out + o, x + 1)
+
+
+def test_early_returns():
+    x, out = torch.randn(4, 32), torch.zeros(4, 32)
+    early_return_kernel[(4,)](x, out, 3, N=32)
+    assert torch.equal(out, torch.stack([x[0] + 1, -x[1], x[2] + 1, torch.zeros(32)]))

@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from triton_cpu.codegen import UnsupportedOpError
+from triton_cpu.ttir import TTIRSyntaxError
 
 
 @triton.jit
@@ -35,3 +36,20 @@ def test_tiles_that_no_stack_holds_are_refused_before_they_run():
     x = torch.zeros(1024, 1024)
     with pytest.raises(UnsupportedOpError, match="KiB of stack; use smaller blocks"):
         huge_tile_kernel[(1,)](x, torch.empty_like(x))
+
+
+@triton.jit
+def meeting_branches_kernel(p_x, n):
+    i = tl.program_id(0)
+    y = 1.0
+    if i > 0:
+        y = tl.load(p_x + i)
+        if i >= n:
+            return
+    tl.store(p_x + i, y)
+
+
+def test_branches_that_meet_again_after_an_early_return_name_their_line():
+    line = meeting_branches_kernel.starting_line_number + 4
+    with pytest.raises(TTIRSyntaxError, match=rf"{re.escape(__file__)}:{line}: cf\.cond_br is not supported"):
+        meeting_branches_kernel[(2,)](torch.zeros(8), 1)

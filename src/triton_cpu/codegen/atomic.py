@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from triton_cpu.codegen.errors import UnsupportedOpError
+from triton_cpu.codegen.evaluation import Index
 from triton_cpu.codegen.lanes import BYTES, LLVM_TYPES, UNIFORM, Lane, Pointer
-from triton_cpu.codegen.nest import Index, Nests
+from triton_cpu.codegen.nest import Nests
 from triton_cpu.ttir import Op
 
 _OPCODES = {"fadd": "fadd", "add": "add", "max": "max", "min": "min", "umax": "umax", "umin": "umin", "and": "and",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from triton_cpu.codegen.errors import UnsupportedOpError
 from triton_cpu.codegen.lanes import LLVM_TYPES, UNIFORM, Lane, Pointer, integer
 from triton_cpu.codegen.nest import Nests
 from triton_cpu.ttir import Block, Op, Value
@@ -157,22 +156,7 @@ def emit_if(g: Nests, op: Op, run: RunBlock) -> None:
 
 def emit_while(g: Nests, op: Op, run: RunBlock) -> None:
     before, after = op.regions
-    if any(a.type.is_tile for a in (*before.args, *after.args)):
-        # Conditions on tiles are reduced to scalars by the frontend; tiles carried by `while` need the same buffers.
-        return _emit_while_tiles(g, op, run)
-    _run_while(g, op, run, Carried(g, before.args), Carried(g, after.args))
-
-
-def _emit_while_tiles(g: Nests, op: Op, run: RunBlock) -> None:
-    before, after = op.regions
-    for block in (before, after):
-        if any(a in g.plan.inductions for a in block.args):
-            raise UnsupportedOpError(op)
-    _run_while(g, op, run, Carried(g, before.args), Carried(g, after.args))
-
-
-def _run_while(g: Nests, op: Op, run: RunBlock, entering: Carried, going: Carried) -> None:
-    before, after = op.regions
+    entering, going = Carried(g, before.args), Carried(g, after.args)
     entering.initialise(op.operands)
     for arg in after.args:
         if arg.type.is_tile:

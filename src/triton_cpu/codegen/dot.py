@@ -11,8 +11,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from triton_cpu.codegen.errors import UnsupportedOpError
+from triton_cpu.codegen.evaluation import Buffer, Index
 from triton_cpu.codegen.lanes import AFFINE, BYTES, Lane, Pointer, integer, is_float
-from triton_cpu.codegen.nest import Buffer, Index, Nests
+from triton_cpu.codegen.nest import Nests
 from triton_cpu.ttir import Op, Value
 
 _ACCUMULATORS = 16  # vector registers that hold a block of the result

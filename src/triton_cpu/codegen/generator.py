@@ -9,9 +9,10 @@ from triton_cpu.codegen.builder import flatten
 from triton_cpu.codegen.control import emit_for, emit_if, emit_while
 from triton_cpu.codegen.dot import emit_dot
 from triton_cpu.codegen.errors import UnsupportedOpError
+from triton_cpu.codegen.evaluation import Index
 from triton_cpu.codegen.lanes import LLVM_TYPES, UNIFORM, Lane, Pointer, integer
 from triton_cpu.codegen.memory import ZEROS_DEFINITION
-from triton_cpu.codegen.nest import Index, Nests
+from triton_cpu.codegen.nest import Nests
 from triton_cpu.codegen.plan import LAZY, Planner
 from triton_cpu.codegen.reduction import emit_reduce, emit_scan
 from triton_cpu.ttir import Block, Function, Op

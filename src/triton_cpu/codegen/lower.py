@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from triton_cpu.codegen.generator import Generator, Target
-from triton_cpu.ttir import parse
+from triton_cpu.ttir_parser import parse
 
 
 class LoweredKernel(NamedTuple):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from triton_cpu.codegen.errors import UnsupportedOpError
+from triton_cpu.codegen.evaluation import Buffer, Index
 from triton_cpu.codegen.lanes import LLVM_TYPES, UNIFORM, VECTOR, Lane, Pointer, integer
-from triton_cpu.codegen.nest import Buffer, Index, Nests
+from triton_cpu.codegen.nest import Nests
 from triton_cpu.ttir import Block, Op
 
 _UNROLL_CHUNKS = 8  # a reduction of so few vectors is written out as a tree
