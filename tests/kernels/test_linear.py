@@ -43,6 +43,14 @@ def test_odd_shapes_with_bias(shape: tuple[int, int, int], guarded: Guarded) -> 
     check(normal((tokens, columns)), normal((rows, columns), seed=1), guarded, bias=normal((rows,), seed=2))
 
 
+@pytest.mark.parametrize("weight_format", [torch.float32, BlockFormat.Q4_1])
+def test_a_few_rows_do_not_depend_on_each_other(weight_format: WeightFormat, guarded: Guarded) -> None:
+    x, weight = normal((8, 96)), make_weight(45, 96, weight_format)
+    together = linear(x, weight, guarded((8, 45), torch.float32))
+    for t in (0, 7):
+        assert torch.equal(linear(x[t : t + 1], weight, guarded((1, 45), torch.float32))[0], together[t])
+
+
 def test_f32_logits_of_rounded_activations(guarded: Guarded) -> None:
     x, weight = normal((2, 64), torch.float16), packed((40, 64), BlockFormat.Q8_0)
     out = linear(x, weight, guarded((2, 40), torch.float32))
