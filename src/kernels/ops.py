@@ -67,6 +67,8 @@ def load_ops(backend: Backend) -> Ops:
         package = "kernels.reference"
     elif backend == "interpret":
         _interpret()
+    elif _interprets():
+        backend = "interpret"
     functions: dict[str, Any] = {}
     for name in Ops._fields[1:]:
         module = importlib.import_module(f"{package}.{MODULES.get(name, name)}")
@@ -74,9 +76,14 @@ def load_ops(backend: Backend) -> Ops:
     return Ops(backend, **functions)
 
 
+def _interprets() -> bool:
+    import triton
+
+    return bool(triton.knobs.runtime.interpret)
+
+
 def _interpret() -> None:
     if "triton" not in sys.modules:
         os.environ["TRITON_INTERPRET"] = "1"
-        return
-    if not sys.modules["triton"].knobs.runtime.interpret:
+    elif not _interprets():
         raise RuntimeError("kernels=interpret: Triton was imported to compile; set TRITON_INTERPRET=1 and start again")

@@ -1,5 +1,6 @@
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from typing import get_args
@@ -32,13 +33,17 @@ def test_interpreting_after_compiling_is_refused() -> None:
         load_ops("interpret")
 
 
-def test_interpret_in_a_fresh_process() -> None:
-    code = """
+@pytest.mark.parametrize(("asked", "variables"), [("interpret", {}), ("compiled", {"TRITON_INTERPRET": "1"})])
+def test_interpret_in_a_fresh_process(asked: str, variables: dict[str, str]) -> None:
+    code = f"""
 import torch
 from kernels.ops import load_ops
-ops = load_ops("interpret")
+ops = load_ops({asked!r})
 out = ops.argmax(torch.tensor([[1.0, 3.0, 3.0]]), torch.empty(1, dtype=torch.int32))
-print(int(out), type(ops.argmax.__globals__["argmax_kernel"]).__name__)
+print(int(out), ops.backend, type(ops.argmax.__globals__["argmax_kernel"]).__name__)
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert result.stdout.split() == ["1", "InterpretedFunction"], result.stderr
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment | variables, capture_output=True, text=True, timeout=120
+    )
+    assert result.stdout.split() == ["1", "interpret", "InterpretedFunction"], result.stderr
