@@ -1,8 +1,8 @@
 """Microbenchmarks: `python -m kernels.bench [kernel] [--act float32]`.
 
-Each kernel's time is given with the bandwidth and the arithmetic it amounts to, as shares of what two probes
-have just reached on this machine, and beside its torch oracle (on dense f32 weights). Launches are replayed,
-so that Python is not measured; weights are read from copies that no cache holds together, as those of a
+Each kernel's time is given with the bandwidth and the arithmetic it amounts to, as shares of what two probes have
+just reached on this machine, and beside its torch oracle (on dense f32 weights). Launches are replayed, so that
+Python is not measured; weights and KV caches are read from copies that no cache holds together, as those of a
 model's layers are. A kernel that disagrees with its oracle gets no time. Run it alone on the machine.
 """
 

@@ -15,7 +15,7 @@ from kernels.packed import BlockFormat, PackedTensor, Weight, WeightFormat, dequ
 WIDTH, Q_HEADS, KV_HEADS, HEAD_DIM, MLP, VOCABULARY = 576, 9, 3, 64, 1536, 49152
 BLOCK_SIZE = 32
 TOKENS = (1, 8, 512)
-COLD_BYTES = 128 * 2**20  # of weights: more than the last cache holds
+COLD_BYTES = 128 * 2**20  # of weights or KV cache: more than the last cache holds
 MAX_COPIES = 128
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -49,8 +49,12 @@ def random_weight(rows: int, columns: int, weight_format: WeightFormat) -> Weigh
     return PackedTensor(blocks.view(rows, -1).to(DEVICE), weight_format)
 
 
+def cold_copies(nbytes: int) -> int:
+    return min(MAX_COPIES, -(-COLD_BYTES // nbytes))
+
+
 def weight_copies(rows: int, columns: int, weight_format: WeightFormat) -> list[Weight]:
-    copies = min(MAX_COPIES, -(-COLD_BYTES // weight_bytes(rows, columns, weight_format)))
+    copies = cold_copies(weight_bytes(rows, columns, weight_format))
     return [random_weight(rows, columns, weight_format) for _ in range(copies)]
 
 
@@ -58,7 +62,7 @@ def dense_copies(weights: list[Weight]) -> list[Weight]:
     """The first of these weights in f32, as often as it takes to be cold."""
     first = weights[0]
     dense = dequantize(first) if isinstance(first, PackedTensor) else first.float()
-    return [dense.clone() for _ in range(min(MAX_COPIES, -(-COLD_BYTES // dense.nbytes)))]
+    return [dense.clone() for _ in range(cold_copies(dense.nbytes))]
 
 
 def pairs(weights: list[Weight]) -> list[tuple[Weight, Weight]]:
@@ -115,25 +119,28 @@ def paged_attention_cases(act: torch.dtype) -> Iterator[Case]:
     for sequences, queries, context in [(1, 1, 512), (8, 1, 512), (1, 1, 4096), (1, 512, 512)]:
         pages = context // BLOCK_SIZE
         shape = sequences * pages, KV_HEADS, BLOCK_SIZE, HEAD_DIM
-        k_cache, v_cache = normal(*shape, dtype=act), normal(*shape, dtype=act)
+        copies = cold_copies(2 * sequences * pages * KV_HEADS * BLOCK_SIZE * HEAD_DIM * act.itemsize)
+        caches = [(normal(*shape, dtype=act), normal(*shape, dtype=act)) for _ in range(copies)]
         tables = torch.randperm(sequences * pages).view(sequences, pages).to(DEVICE, torch.int32)
         cu_seqlens = queries * torch.arange(sequences + 1, dtype=torch.int32, device=DEVICE)
-        contexts = same(context, sequences, torch.int32)
+        lengths = same(context, sequences, torch.int32)
         q = normal(sequences * queries, Q_HEADS, HEAD_DIM, dtype=act)
-        inputs = q, k_cache, v_cache, tables, cu_seqlens, contexts
 
         def call(
             inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], longest: int, out: Tensor, ops: Ops
         ) -> Tensor:
             return ops.paged_attention(*inputs, out, HEAD_DIM**-0.5, longest)
 
-        lengths = [queries] * sequences, [context] * sequences
+        batches = [(q, *cache, tables, cu_seqlens, lengths) for cache in caches]
+        out, oracle_out = torch.empty_like(q), torch.empty_like(q)
+        sizes = [queries] * sequences, [context] * sequences
         yield Case(
             "paged_attention",
             f"{sequences} x {queries} queries, context {context}",
-            *twice(partial(call, inputs, queries), q),
-            paged_attention.bytes_moved(*lengths, Q_HEADS, KV_HEADS, HEAD_DIM, act, act),
-            paged_attention.flops(*lengths, Q_HEADS, HEAD_DIM),
+            [partial(call, batch, queries, out) for batch in batches],
+            [partial(call, batch, queries, oracle_out) for batch in batches],
+            paged_attention.bytes_moved(*sizes, Q_HEADS, KV_HEADS, HEAD_DIM, act, act),
+            paged_attention.flops(*sizes, Q_HEADS, HEAD_DIM),
         )
 
 
