@@ -12,8 +12,6 @@ import torch
 from runtime.command_line import hydra_application
 from runtime.run import run
 
-sys.path.append(str(Path(__file__).parents[1] / "model"))  # the tiny model is the model floor's
-
 torch.set_num_threads(1)
 
 
