@@ -36,12 +36,12 @@ def embedding_kernel(
     i_t = tl.program_id(0).to(tl.int64)
     i_d = tl.program_id(1)
     row = tl.load(p_ids + i_t).to(tl.int64)
-    exists = (row >= 0) & (row < V)
+    width = tl.where((row >= 0) & (row < V), D, 0)  # what there is to read of the row
     dtype = p_out.dtype.element_ty
     if FORMAT == "dense":
         o_d = i_d * BLOCK_D + tl.arange(0, BLOCK_D)
         m_d = o_d < D
-        b_row = tl.load(p_table + row * D + o_d, mask=m_d & exists, other=0.0)
+        b_row = tl.load(p_table + row * D + o_d, mask=o_d < width, other=0.0)
         tl.store(p_out + i_t * D + o_d, b_row.to(dtype), mask=m_d)
     else:
         o_b = i_d * (BLOCK_D // 32) + tl.arange(0, BLOCK_D // 32)[:, None, None]
@@ -49,7 +49,7 @@ def embedding_kernel(
         o_lane = tl.arange(0, 16)[None, None, :]
         m_b = o_b < D // 32
         p_block = p_table + (row * (D // 32) + o_b) * block_bytes(FORMAT)
-        b_row = decode_blocks(p_block, m_b & exists, o_half, o_lane, FORMAT)  # [BLOCK_D / 32, 2, 16]
+        b_row = decode_blocks(p_block, o_b < width // 32, o_half, o_lane, FORMAT)  # [BLOCK_D / 32, 2, 16]
         tl.store(p_out + i_t * D + o_b * 32 + o_half * 16 + o_lane, b_row.to(dtype), mask=m_b)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from triton_cpu.codegen.elementwise import convert_float
 from triton_cpu.codegen.errors import UnsupportedOpError
 from triton_cpu.codegen.evaluation import Buffer, Index
 from triton_cpu.codegen.lanes import AFFINE, BYTES, Lane, Pointer, integer, is_float
@@ -119,12 +120,7 @@ def _packed(g: Nests, value: Value, shape: tuple[int, ...], elem: str, inner: in
 
 
 def convert(g: Nests, lane: Lane, elem: str) -> Lane:
-    if lane.type == elem:
-        return lane
-    if is_float(elem):
-        opcode = "fpext" if BYTES[elem] > BYTES[lane.type] else "fptrunc"
-        return g.instruction(f"{opcode} {{t}} {{0}} to {{r}}", elem, [lane])
-    return g.widen_integer(lane, elem)
+    return convert_float(g, lane, elem) if is_float(elem) else g.widen_integer(lane, elem)
 
 
 def _transpose(g: Nests, value: Value, buffer: Buffer, inner: int, pairs: bool) -> None:

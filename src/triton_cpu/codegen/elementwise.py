@@ -42,16 +42,14 @@ _INTRINSIC = {
 }  # fmt: skip
 _POLYNOMIAL = {"math.exp": "exp", "math.exp2": "exp2", "math.log": "log", "math.log2": "log2", "math.sin": "sin",
                "math.cos": "cos", "math.tanh": "tanh", "math.erf": "erf", "math.rsqrt": "rsqrt"}  # fmt: skip
-_CAST = {
-    "arith.extf": "fpext", "arith.truncf": "fptrunc", "arith.sitofp": "sitofp", "arith.uitofp": "uitofp",
-    "arith.fptosi": "fptosi", "arith.fptoui": "fptoui",
-}  # fmt: skip
+_CAST = {"arith.sitofp": "sitofp", "arith.uitofp": "uitofp", "arith.fptosi": "fptosi", "arith.fptoui": "fptoui"}
 _COMPARE_FLOAT = {"oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno"}
 
 SUPPORTED = {
-    *_BINARY, *_DIVISION, *_INTRINSIC, *_POLYNOMIAL, *_CAST, "arith.addi", "arith.subi", "arith.muli", "arith.cmpi",
-    "arith.cmpf", "arith.select", "arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.negf",
-    "arith.bitcast", "math.absi", "tt.bitcast", "tt.mulhiui", "tt.clampf", "tt.fp_to_fp", "tt.extern_elementwise",
+    *_BINARY, *_DIVISION, *_INTRINSIC, *_POLYNOMIAL, *_CAST, "arith.addi", "arith.subi", "arith.muli",
+    "arith.cmpi", "arith.extf", "arith.truncf", "arith.cmpf", "arith.select", "arith.extsi", "arith.extui",
+    "arith.trunci", "arith.index_cast", "arith.negf", "arith.bitcast", "math.absi", "tt.bitcast", "tt.mulhiui",
+    "tt.clampf", "tt.fp_to_fp", "tt.extern_elementwise",
 }  # fmt: skip
 EXPENSIVE = {*_POLYNOMIAL, "tt.extern_elementwise", "arith.remf"}
 SLOW = {*_DIVISION, "arith.divf", "tt.precise_divf", "math.sqrt", "tt.precise_sqrt"}
@@ -74,6 +72,8 @@ def apply(math: LaneMath, op: Op, args: list[Lane], require: Callable[[str, str]
         return _intrinsic(math, _INTRINSIC[name], type, args)
     if name in _POLYNOMIAL:
         return math_call(math, op, _POLYNOMIAL[name], args, require)
+    if name in ("arith.extf", "arith.truncf"):
+        return convert_float(math, args[0], type)
     if name in _CAST:
         return math.instruction(f"{_CAST[name]} {{t}} {{0}} to {{r}}", type, args)
     if name == "arith.cmpi":
@@ -155,6 +155,15 @@ def _convert_float(math: LaneMath, op: Op, a: Lane, type: str) -> Lane:
         raise UnsupportedOpError(op, why=f"{op.operands[0].type.elem} to {op.result.type.elem}")
     if "rtz" in op.head and BYTES[type] < BYTES[a.type]:
         raise UnsupportedOpError(op, why="rounding towards zero")
+    return convert_float(math, a, type)
+
+
+def convert_float(math: LaneMath, a: Lane, type: str) -> Lane:
+    """Rounds to nearest; the half precisions meet each other and f64 in f32, as in torch."""
+    if a.type == type:
+        return a
+    if "f32" not in (a.type, type):
+        a = convert_float(math, a, "f32")
     opcode = "fpext" if BYTES[type] > BYTES[a.type] else "fptrunc"
     return math.instruction(f"{opcode} {{t}} {{0}} to {{r}}", type, [a])
 
@@ -163,8 +172,8 @@ def math_call(math: LaneMath, op: Op, name: str, args: list[Lane], require: Call
     """Calls a vector function; half precisions go through f32."""
     type = args[0].type
     if type in ("f16", "bf16"):
-        wide = [math.instruction("fpext {t} {0} to {r}", "f32", [a]) for a in args]
-        return math.instruction("fptrunc {t} {0} to {r}", type, [math_call(math, op, name, wide, require)])
+        wide = [convert_float(math, a, "f32") for a in args]
+        return convert_float(math, math_call(math, op, name, wide, require), type)
     uniform = all(a.kind == UNIFORM for a in args)
     try:
         symbol, definition = math_function(name, 1 if uniform else math.width, LLVM_TYPES[type])
