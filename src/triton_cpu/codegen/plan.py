@@ -20,7 +20,6 @@ LAZY = SUPPORTED | SHAPE_OPS | LEAVES | {"tt.addptr", "tt.load", "tt.gather", "t
 SIDE_EFFECTS = {"tt.store", "tt.atomic_rmw", "tt.atomic_cas"}
 _REUSE_COST = 6.0  # a load is read again rather than kept; a load and some arithmetic is kept
 _CARRY_COST = 3.0  # what a loop would read again in each iteration
-_INDEX_COST = 16.0  # integer arithmetic up to here is done again; a hash is not
 _COST_CAP = 1000.0
 
 Root = tuple[Op, int]  # the consuming operation, and which of its nests
@@ -197,9 +196,7 @@ class Planner:
             return
         block = self.block_of[op]
         loop = any(self._crosses_loop(root, block) for root, _ in roots)
-        cost = self.cost(value)
-        if op.name in SHAPE_OPS or self._moves_evenly(value) or (cost <= _INDEX_COST and self._is_index(value)):
-            cost = 0.0  # what it is made from may be kept instead
+        cost = 0.0 if self._serves_addresses(op, value) else self.cost(value)
         if (
             (len(roots) > 1 and cost > _REUSE_COST)
             or (loop and cost > _CARRY_COST)
@@ -209,20 +206,12 @@ class Planner:
             self.plan.materialised.add(value)
             self._costs.clear()
 
-    def _moves_evenly(self, value: Value) -> bool:
-        """Whether an index or address is affine along some axis, which memory would hide from the loads it serves."""
-        return not is_float(value.type.elem) and any(self.stride(value, axis) for axis in range(len(value.type.shape)))
-
-    def _is_index(self, value: Value) -> bool:
-        """Whether a value is integer arithmetic only: scalars for a row, which LLVM moves out of loops by itself."""
-        if not value.type.is_tile:
-            return True
-        if is_float(value.type.elem) or value in self.plan.materialised:
-            return value in self.plan.materialised
-        op = value.op
-        if op is None or op.name not in LAZY or op.name in ("tt.load", "tt.gather") or op.name in EXPENSIVE | SLOW:
-            return value in self.plan.inductions
-        return all(self._is_index(operand) for operand in op.operands)
+    def _serves_addresses(self, op: Op, value: Value) -> bool:
+        """Whether memory would hide an index or address from the loads it serves: it is affine along some axis, or
+        it only repeats another one, which may be kept instead."""
+        if is_float(value.type.elem):
+            return False
+        return op.name in SHAPE_OPS or any(self.stride(value, axis) for axis in range(len(value.type.shape)))
 
     def _consumers(self, user: Op, operand: int) -> set[Root]:
         if user.name in LAZY:
