@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -75,6 +75,9 @@ def explain(error: Exception) -> str:
         return f"{key} has no value: give it on the command line as {key}=<value>"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _unknown_choice(error.missing_cfg_file, error.options or [])
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        return f"cannot read {error.override}: quote a value with = , or brackets in it, as in '{key}=\"{value}\"'"
     if override := re.match(r"Could not override '([^']+)'", message):
         return _unknown_override(override[1])
     if present := re.match(r"Could not append to config\. An item is already at '([^']+)'", message):

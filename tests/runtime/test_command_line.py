@@ -35,7 +35,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
         ("cache=null", "Config group override"),
         ("prompts", "write key=value"),
         ("--fast", "unknown option --fast"),
-        ("a=[", "no viable alternative"),
+        ("a=[", "cannot read a=["),
         ("model=file model.source=/no/such/file.gguf", "does not exist"),
         ("kernels.device=cuda", "finds no GPU"),
     ],
@@ -71,6 +71,7 @@ def test_a_damaged_model_is_one_line(
     ("arguments", "message"),
     [
         (["model.max_context=129"], "limit of 128"),
+        (["model.source=pypi:a==1/b.gguf"], "quote a value with ="),
         (["workload.max_new_tokens=128"], "the model's is 128"),
         (["cache.blocks=1", "cache.block_size=16"], "the cache holds 16"),
         (["workload.prompts=[]"], "no prompts"),
