@@ -29,11 +29,6 @@ class KVCache:
         """Bytes of keys and values when all blocks are in use."""
         return self.k.nbytes + self.v.nbytes
 
-    def copy_block(self, source: int, target: int) -> None:
-        """Copy one block of every layer (copy-on-write of shared blocks)."""
-        self.k[:, target] = self.k[:, source]
-        self.v[:, target] = self.v[:, source]
-
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Zeros; on a CPU from numpy, whose pages come from the system only when written (torch writes them all)."""

@@ -9,7 +9,6 @@ from triton_cpu.errors import LaunchArgumentError
 
 HEADER = "<qIIII"  # function address, grid x, y, z, bytes of the whole record
 HEADER_BYTES = struct.calcsize(HEADER)
-SLOT_BYTES = 8
 
 # One letter of `struct` and padding to a slot for each type of scalar. Types of less than 64 bits are stored
 # as 64-bit integers: kernels read the low bytes, which is what a conversion in C would keep.

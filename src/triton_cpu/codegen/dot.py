@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from triton_cpu.codegen.elementwise import convert_float
 from triton_cpu.codegen.errors import UnsupportedOpError
 from triton_cpu.codegen.evaluation import Buffer, Index
-from triton_cpu.codegen.lanes import AFFINE, BYTES, Lane, Pointer, integer, is_float
+from triton_cpu.codegen.lanes import BYTES, Lane, Pointer, integer, is_float
 from triton_cpu.codegen.nest import Nests
 from triton_cpu.ttir import Op, Value
 
@@ -77,17 +77,17 @@ def _accumulator(g: Nests, op: Op, c: Value) -> Buffer:
 
 def _packed_left(g: Nests, a: Value, p: Product) -> Buffer:
     """[m, k] with k contiguous, so that one element is broadcast to a register from memory."""
-    return _packed(g, a, (p.m, p.k), p.elem, inner=1)
+    return _packed(g, a, (p.m, p.k), p.elem)
 
 
 def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
     """[k, n] with n contiguous; with ``pairs``, [k/2, n, 2]."""
     if not p.pairs:
-        return _packed(g, b, (p.k, p.n), p.elem, inner=1)
+        return _packed(g, b, (p.k, p.n), p.elem)
     axis = g.best_axis(b.type.shape, [b])
     words = Buffer(g.b.array(p.k * p.n * 2), "i32", "", (p.k // 2, p.n), (p.n, 1))
     if axis == 0:
-        _transpose(g, b, words, inner=1, pairs=True)
+        _transpose(g, b, words, pairs=True)
         return words
 
     def interleave(index: Index) -> None:
@@ -105,17 +105,17 @@ def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
     return words
 
 
-def _packed(g: Nests, value: Value, shape: tuple[int, ...], elem: str, inner: int) -> Buffer:
+def _packed(g: Nests, value: Value, shape: tuple[int, ...], elem: str) -> Buffer:
+    """A row-major copy of an operand, or the tile it lies in already."""
     existing = g.buffers.get(value)
-    if existing is not None and existing.elem == elem and existing.strides[inner] == 1:
+    if existing is not None and existing.elem == elem and existing.strides[1] == 1:
         return existing
     axis = g.best_axis(shape, [value])
-    strides = (shape[1], 1) if inner == 1 else (1, shape[0])
-    buffer = Buffer(g.b.array(max(shape[0] * shape[1] * BYTES[elem], 64)), elem, "", shape, strides)
-    if axis == inner or min(shape) < g.lanes:
+    buffer = Buffer(g.b.array(max(shape[0] * shape[1] * BYTES[elem], 64)), elem, "", shape, (shape[1], 1))
+    if axis == 1 or min(shape) < g.lanes:
         g.nest(shape, axis, [value], lambda i: g.write(buffer, i, convert(g, g.lane(value, i), elem)))
     else:
-        _transpose(g, value, buffer, inner, pairs=False)
+        _transpose(g, value, buffer, pairs=False)
     return buffer
 
 
@@ -123,42 +123,37 @@ def convert(g: Nests, lane: Lane, elem: str) -> Lane:
     return convert_float(g, lane, elem) if is_float(elem) else g.widen_integer(lane, elem)
 
 
-def _transpose(g: Nests, value: Value, buffer: Buffer, inner: int, pairs: bool) -> None:
-    """Fills ``buffer`` (axis ``inner`` contiguous) from vectors that run along the other axis, square by square."""
-    outer, side = 1 - inner, g.lanes
-    shape = value.type.shape
+def _transpose(g: Nests, value: Value, buffer: Buffer, pairs: bool) -> None:
+    """Fills a row-major ``buffer`` from vectors that run down its columns, square by square."""
+    side = g.lanes
+    depth, columns = value.type.shape
     per_word = 2 if pairs else 1
     elem = buffer.elem
-    blocks = [0, 0]
-    blocks[outer], blocks[inner] = shape[outer] // (side * per_word), shape[inner] // side
 
-    def vector_at(place: Lane, row: Lane) -> str:
-        index = [row, row]
-        index[outer] = g.lane_index(place)
-        return g.vector(convert(g, g.lane(value, tuple(index)), "bf16" if pairs else elem))
+    def vector_at(row: Lane, column: Lane) -> str:
+        return g.vector(convert(g, g.lane(value, (g.lane_index(row), column)), "bf16" if pairs else elem))
 
     def square(at: Index) -> None:
         g.width = side
-        rows = []
-        start = g.mul(at[outer], integer(side * per_word))
+        read = []
+        first_row = g.mul(at[0], integer(side * per_word))
+        first_column = g.mul(at[1], integer(side))
         for j in range(side):
-            row = g.add(g.mul(at[inner], integer(side)), integer(j))
-            vector = vector_at(start, row)
+            column = g.add(first_column, integer(j))
+            vector = vector_at(first_row, column)
             if pairs:
-                following = vector_at(g.add(start, integer(side)), row)
+                following = vector_at(g.add(first_row, integer(side)), column)
                 order = ", ".join(f"i32 {i}" for i in range(2 * side))
                 half = f"<{side} x bfloat>"
                 both = g.b.emit(f"shufflevector {half} {vector}, {half} {following}, <{2 * side} x i32> <{order}>")
                 vector = g.b.emit(f"bitcast <{2 * side} x bfloat> {both} to <{side} x i32>")
-            rows.append(vector)
-        for j, column in enumerate(_transposed(g, rows, g.vector_type(elem))):
-            index = [integer(0), integer(0)]
-            index[outer] = g.add(g.mul(at[outer], integer(side)), integer(j))
-            index[inner] = g.mul(at[inner], integer(side))._replace(kind=AFFINE, stride=1)
-            g.write(buffer, tuple(index), g.value(elem, column, g.b.depth))
+            read.append(vector)
+        for j, vector in enumerate(_transposed(g, read, g.vector_type(elem))):
+            row = g.add(g.mul(at[0], integer(side)), integer(j))
+            g.write(buffer, (row, g.lane_index(first_column)), g.value(elem, vector, g.b.depth))
         g.width = 1
 
-    g.nest((blocks[0], blocks[1]), 1, [value] * side, square, width=1)
+    g.nest((depth // (side * per_word), columns // side), 1, [value] * side, square, width=1)
 
 
 def _transposed(g: Nests, rows: list[str], type: str) -> list[str]:

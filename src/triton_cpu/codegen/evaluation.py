@@ -54,8 +54,7 @@ class Evaluation(MemoryAccess):
         return self.addresses(found) if isinstance(found, Pointer) else found
 
     def scalar(self, value: Value) -> Lane | Pointer:
-        found = self.scalars[value]
-        return found
+        return self.scalars[value]
 
     def _evaluate(self, value: Value, index: Index) -> Lane | Pointer:
         if value in self.buffers:

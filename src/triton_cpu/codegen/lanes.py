@@ -10,7 +10,6 @@ import struct
 from typing import NamedTuple
 
 from triton_cpu.codegen.builder import Builder
-from triton_cpu.ttir import Type
 
 LLVM_TYPES = {
     "i1": "i1", "i8": "i8", "i16": "i16", "i32": "i32", "i64": "i64", "index": "i64",
@@ -242,7 +241,3 @@ class LaneMath:
         )
         ref = self.b.emit(f"getelementptr {elem}, {base}, {self.vector_type('i64')} {offsets}", pointer.level)
         return Lane("ptr", VECTOR, ref, 0, pointer.level)
-
-
-def element_bytes(type: Type) -> int:
-    return BYTES[type.elem]

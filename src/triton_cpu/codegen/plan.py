@@ -74,14 +74,6 @@ class Planner:
                         self.argument_of[arg] = (op, i)
                 self._index(region)
 
-    def defining_block(self, value: Value) -> Block:
-        if value.op is not None:
-            return self.block_of[value.op]
-        for block in self.owner:
-            if value in block.args:
-                return block
-        return self.function.body
-
     def _ancestor_in(self, op: Op, block: Block) -> Op | None:
         """The operation of ``block`` that is or contains ``op``."""
         at: Op | None = op
