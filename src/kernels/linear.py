@@ -1,12 +1,15 @@
-"""linear: out = x @ weight.T + bias, on dense weights and directly on GGUF blocks.
+"""linear: out = activation(x @ weight.T + bias), on dense weights and directly on GGUF blocks.
 
-    out[t, n] = sum over k of x[t, k] * weight[n, k] + bias[n]
+    out[t, n] = activation(sum over k of x[t, k] * weight[n, k] + bias[n])
+    relu_squared(z) = max(z, 0)^2
 
-Sums are f32. Few rows of x (decode) stream the weights once through `rows_product`; many rows (prefill) use
-tiles.
+Sums and the activation are f32. Few rows of x (decode) stream the weights once through `rows_product`; many
+rows (prefill) use tiles.
 """
 
 # mypy: disable-error-code="no-untyped-def"
+
+from typing import Literal
 
 import torch
 import triton
@@ -22,7 +25,7 @@ from kernels.targets import target_of
 @triton.jit(do_not_specialize=["T"])
 def linear_kernel(
     p_x, p_weight, p_bias, p_out, T, N, K,
-    FORMAT: tl.constexpr, FEW_ROWS: tl.constexpr, EVEN_K: tl.constexpr,
+    FORMAT: tl.constexpr, ACTIVATION: tl.constexpr, FEW_ROWS: tl.constexpr, EVEN_K: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     o_t = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -34,11 +37,17 @@ def linear_kernel(
     )  # [BLOCK_M, BLOCK_N]  # fmt: skip
     if p_bias is not None:
         b_out += tl.load(p_bias + o_n, mask=m_n, other=0.0).to(tl.float32)[None, :]
+    if ACTIVATION == "relu_squared":
+        b_out = tl.maximum(b_out, 0.0)
+        b_out *= b_out
     p_tile = p_out + o_t[:, None] * N + o_n[None, :]
     tl.store(p_tile, b_out.to(p_out.dtype.element_ty), mask=(o_t < T)[:, None] & m_n[None, :])
 
 
-def linear(x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None,
+    activation: Literal["none", "relu_squared"] = "none",
+) -> Tensor:  # fmt: skip
     """x act [T, K], weight [N, K] dense or packed, bias [N] or None; out [T, N], f32 or act. Returns out.
 
     Many rows multiply in the type of x: weights are rounded to it (f32 activations keep everything f32).
@@ -51,10 +60,12 @@ def linear(x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None) -
     check_tensor("out", out, (torch.float32, x.dtype), (T, N), x.device)
     if bias is not None:
         check_tensor("bias", bias, ACTIVATIONS, (N,), x.device)
+    if activation not in ("none", "relu_squared"):
+        raise ValueError(f"activation: must be none or relu_squared, is {activation}")
     meta = META[target_of(x.device)]
     tile = choose_tile(meta, T, K, packed=weight_format != "dense")
     linear_kernel[tile.grid(T, N)](
-        x, data, bias, out, T, N, K, weight_format, *tile,
+        x, data, bias, out, T, N, K, weight_format, activation, *tile,
         num_warps=meta.num_warps, num_stages=meta.num_stages,
     )  # fmt: skip
     return out
@@ -69,4 +80,5 @@ def bytes_moved(
 
 
 def flops(tokens: int, columns: int, rows: int) -> int:
+    """The product; bias and activation, a handful of operations an element, are left out."""
     return 2 * tokens * columns * rows

@@ -28,7 +28,10 @@ class PagedAttention(Protocol):
 
 
 class Linear(Protocol):
-    def __call__(self, x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None) -> Tensor: ...
+    def __call__(
+        self, x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None,
+        activation: Literal["none", "relu_squared"] = "none",
+    ) -> Tensor: ...  # fmt: skip
 
 
 class Sample(Protocol):

@@ -25,6 +25,7 @@ WRONG: list[tuple[str, Callable[[], object]]] = [
     ("weight", lambda: linear(X[:, :32].contiguous(), Q4, normal((2, 5)))),
     ("out", lambda: linear(X, Q4, normal((2, 6)))),
     ("bias", lambda: linear(X, Q4, normal((2, 5)), bias=normal((4,)))),
+    ("activation", lambda: linear(X, Q4, normal((2, 5)), activation="relu")),  # type: ignore[arg-type]
     ("up", lambda: swiglu(X, Q4, WEIGHT[:4], normal((2, 5)))),
     ("ids", lambda: embedding(integers([0], torch.int64), WEIGHT, normal((1, 64)))),
     ("residual", lambda: add_rms_norm(X, normal((64,)), 1e-5, X.clone(), X.half())),

@@ -43,6 +43,16 @@ def test_odd_shapes_with_bias(shape: tuple[int, int, int], guarded: Guarded) -> 
     check(normal((tokens, columns)), normal((rows, columns), seed=1), guarded, bias=normal((rows,), seed=2))
 
 
+@pytest.mark.parametrize("weight_format", [torch.float32, BlockFormat.Q8_0])
+@pytest.mark.parametrize("tokens", [2, 20])
+def test_relu_squared(tokens: int, weight_format: WeightFormat, guarded: Guarded) -> None:
+    x, weight, bias = normal((tokens, 96)) / 8, make_weight(45, 96, weight_format), normal((45,), seed=2)
+    out = linear(x, weight, guarded((tokens, 45), torch.float32), bias, "relu_squared")
+    product = oracle(x, weight, torch.empty_like(out), bias)
+    assert_close(out, product.clamp(min=0) ** 2, torch.float32)
+    assert torch.equal(oracle(x, weight, torch.empty_like(out), bias, "relu_squared"), product.clamp(min=0) ** 2)
+
+
 @pytest.mark.parametrize("weight_format", [torch.float32, BlockFormat.Q4_1])
 def test_a_few_rows_do_not_depend_on_each_other(weight_format: WeightFormat, guarded: Guarded) -> None:
     x, weight = normal((8, 96)), make_weight(45, 96, weight_format)

@@ -1,5 +1,7 @@
 """Oracle of kernels.linear."""
 
+from typing import Literal
+
 from torch import Tensor
 from torch.nn.functional import linear as dense_linear
 
@@ -12,6 +14,11 @@ def project(x: Tensor, weight: Weight) -> Tensor:
     return dense_linear(x.float(), dense)
 
 
-def linear(x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None,
+    activation: Literal["none", "relu_squared"] = "none",
+) -> Tensor:  # fmt: skip
     product = project(x, weight)
-    return out.copy_(product if bias is None else product + bias.float())
+    if bias is not None:
+        product += bias.float()
+    return out.copy_(product.relu().square() if activation == "relu_squared" else product)
