@@ -20,6 +20,8 @@ class Batch:
     cu_seqlens: torch.Tensor  # i32 [S + 1], where each sequence's tokens begin
     context_lens: torch.Tensor  # i32 [S], tokens of the sequence, the new ones included
     block_tables: torch.Tensor  # i32 [S, max_blocks], the sequence's cache blocks in order
+    state_slots: torch.Tensor  # i32 [S], its first block: where a recurrent model keeps its state; negative: nowhere
+    sequence_ids: torch.Tensor  # i32 [T], the sequence of each token
     logit_rows: torch.Tensor  # i32 [L], indices into the T tokens, ascending
     max_query_len: int
 
@@ -47,15 +49,17 @@ def make_batch(steps: Sequence[SequenceStep], block_size: int) -> Batch:
     tokens: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
+    sequence_ids: list[int] = []
     logit_rows: list[int] = []
     cu_seqlens = [0]
-    for step in steps:
+    for index, step in enumerate(steps):
         tokens += step.tokens
         end = step.cached + len(step.tokens)
         positions += range(step.cached, end)
         slots += [
             step.blocks[at // block_size] * block_size + at % block_size for at in range(step.cached, end)
         ]
+        sequence_ids += [index] * len(step.tokens)
         logit_rows += range(len(tokens) - step.n_logits, len(tokens))
         cu_seqlens.append(len(tokens))
     width = max(len(step.blocks) for step in steps)
@@ -68,6 +72,8 @@ def make_batch(steps: Sequence[SequenceStep], block_size: int) -> Batch:
         block_tables=torch.tensor(
             [[*step.blocks, *[0] * (width - len(step.blocks))] for step in steps], dtype=torch.int32
         ),
+        state_slots=torch.tensor([step.blocks[0] for step in steps], dtype=torch.int32),
+        sequence_ids=torch.tensor(sequence_ids, dtype=torch.int32),
         logit_rows=torch.tensor(logit_rows, dtype=torch.int32),
         max_query_len=max(len(step.tokens) for step in steps),
     )

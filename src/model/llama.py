@@ -49,12 +49,7 @@ class Llama:
         self._pool = WorkspacePool(config, dtype, device)
 
     def forward(self, batch: Batch, cache: KVCache, ops: Ops) -> Tensor:
-        """Run the batch: write its keys and values into the cache, return logits f32 [L, vocab_size].
-
-        The result is a buffer of the model, which the next call may write over. Nothing but launches of
-        `ops` touches the contents of tensors, so that the call can be captured and replayed on the same
-        buffers.
-        """
+        """See model.executor.Model: writes the batch's keys and values into the cache."""
         work = self._pool.workspace(batch.tokens.shape[0], batch.logit_rows.shape[0])
         eps = self.config.norm_eps
         ops.embedding(batch.tokens, self.weights.embedding, work.residual)

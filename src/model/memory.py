@@ -1,0 +1,98 @@
+"""A sequence's memory as the runtime sees it: pages of keys and values, or a recurrent state, behind one protocol."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.batch import Batch
+from model.errors import ModelFileError
+
+_FORMAT = "sequence-memory"
+
+
+class SequenceMemory(Protocol):
+    """The memory of all sequences of one model, in `num_blocks` blocks of `block_size` tokens that page tables hand out.
+
+    A recurrent state holds a sequence of any length, so a state is one block that is never full. layout: how saved
+    tensors are laid out; truncates: whether what is kept of a sequence holds what is kept of each of its prefixes
+    (true of keys and values, not of a state).
+    """
+
+    num_blocks: int
+    block_size: int
+    layout: str
+    truncates: bool
+
+    def prepare(self, batch: Batch) -> None:
+        """Make ready for a step of `batch` (tensors on the CPU): called before each, also before a replayed one.
+
+        Raises ValueError if a sequence's memory does not hold what the batch says is cached.
+        """
+
+    def save(self, blocks: Sequence[int], tokens: int) -> dict[str, Tensor]:
+        """Copies (on the CPU) of all that the first `tokens` tokens of a sequence have left in its blocks."""
+
+    def restore(self, tensors: dict[str, Tensor], blocks: Sequence[int], tokens: int) -> None:
+        """Write what `save` gave for a sequence of as many tokens into these blocks: it continues bit for bit.
+
+        Raises ModelFileError, and changes nothing, if the tensors are not those of `tokens` tokens of this model.
+        """
+
+
+class SavedSequence(NamedTuple):
+    """A sequence's tokens, and what its memory held after them."""
+
+    tokens: tuple[int, ...]
+    tensors: dict[str, Tensor]
+
+
+def save_sequence(path: Path, saved: SavedSequence, layout: str, model: str) -> None:
+    """Write a Safetensors file. model: what tells models apart, whose states mean nothing to each other.
+
+    Raises ModelFileError if the file cannot be written.
+    """
+    tensors = {name: tensor.contiguous() for name, tensor in saved.tensors.items()}
+    metadata = {"format": _FORMAT, "layout": layout, "model": model, "tokens": " ".join(map(str, saved.tokens))}
+    try:
+        save_file(tensors, str(path), metadata)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"{path} cannot be written: {error}") from error
+
+
+def load_sequence(path: Path, layout: str, model: str) -> SavedSequence:
+    """Read what `save_sequence` wrote.
+
+    Raises ModelFileError if the file is none of those, damaged, of another layout or of another model.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a file is no dict
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"{path} cannot be read as Safetensors: {error}") from error
+    if metadata.get("format") != _FORMAT:
+        raise ModelFileError(f"{path} holds no saved sequence")
+    if metadata.get("layout") != layout:
+        raise ModelFileError(f"{path}: the memory is laid out as {metadata.get('layout')!r}, this model needs {layout!r}")
+    if metadata.get("model") != model:
+        raise ModelFileError(f"{path} was saved with the model {metadata.get('model')!r}, this one is {model!r}")
+    words = metadata.get("tokens", "").split()
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise ModelFileError(f"{path}: the list of tokens is damaged")
+    return SavedSequence(tuple(map(int, words)), tensors)
+
+
+def check_saved(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Raise ModelFileError unless the saved tensors have the names, shapes and types of `expected`."""
+    if tensors.keys() != expected.keys():
+        raise ModelFileError(f"a saved sequence has tensors {sorted(tensors)}, expected {sorted(expected)}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
+            raise ModelFileError(
+                f"saved tensor {name} is {tensor.dtype} {tuple(tensor.shape)}, "
+                f"expected {expected[name].dtype} {tuple(expected[name].shape)}"
+            )
