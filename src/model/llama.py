@@ -14,12 +14,13 @@ from torch import Tensor
 
 from kernels.ops import Ops
 from model.batch import Batch
+from model.buffer_pool import BufferPool
 from model.config import LlamaConfig
 from model.errors import ModelFileError
 from model.kv_cache import KVCache
 from model.rope import rope_table
 from model.weights import LayerWeights, LlamaWeights
-from model.workspace import Workspace, WorkspacePool
+from model.workspace import Workspace, cut_workspace
 
 
 class Llama:
@@ -46,11 +47,11 @@ class Llama:
         self.device = device
         self._scale = config.head_dim**-0.5
         self._cos_sin = rope_table(config.rope, self.max_context).to(device)
-        self._pool = WorkspacePool(config, dtype, device)
+        self._pool = BufferPool(dtype, device)
 
     def forward(self, batch: Batch, cache: KVCache, ops: Ops) -> Tensor:
         """See model.executor.Model: writes the batch's keys and values into the cache."""
-        work = self._pool.workspace(batch.tokens.shape[0], batch.logit_rows.shape[0])
+        work = cut_workspace(self._pool, self.config, batch.tokens.shape[0], batch.logit_rows.shape[0])
         eps = self.config.norm_eps
         ops.embedding(batch.tokens, self.weights.embedding, work.residual)
         x, residual = work.residual, None

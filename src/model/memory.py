@@ -15,7 +15,7 @@ _FORMAT = "sequence-memory"
 
 
 class SequenceMemory(Protocol):
-    """The memory of all sequences of one model, in `num_blocks` blocks of `block_size` tokens that page tables hand out.
+    """The memory of all sequences of one model: `num_blocks` blocks of `block_size` tokens, which page tables hand out.
 
     A recurrent state holds a sequence of any length, so a state is one block that is never full. layout: how saved
     tensors are laid out; truncates: whether what is kept of a sequence holds what is kept of each of its prefixes
@@ -77,7 +77,9 @@ def load_sequence(path: Path, layout: str, model: str) -> SavedSequence:
     if metadata.get("format") != _FORMAT:
         raise ModelFileError(f"{path} holds no saved sequence")
     if metadata.get("layout") != layout:
-        raise ModelFileError(f"{path}: the memory is laid out as {metadata.get('layout')!r}, this model needs {layout!r}")
+        raise ModelFileError(
+            f"{path}: the memory is laid out as {metadata.get('layout')!r}, this model needs {layout!r}"
+        )
     if metadata.get("model") != model:
         raise ModelFileError(f"{path} was saved with the model {metadata.get('model')!r}, this one is {model!r}")
     words = metadata.get("tokens", "").split()
