@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kernels import argmax as greedy
-from kernels import embedding, linear, mask_logits, paged_attention, rms_norm, rope, sample, swiglu
+from kernels import embedding, linear, log_probs, mask_logits, paged_attention, rms_norm, rope, sample, swiglu
 from kernels.ops import Ops
 from kernels.packed import BlockFormat, PackedTensor, Weight, WeightFormat, dequantize, weight_bytes
 
@@ -213,6 +213,21 @@ def mask_logits_cases(act: torch.dtype) -> Iterator[Case]:
         )
 
 
+def log_probs_cases(act: torch.dtype) -> Iterator[Case]:
+    def call(logits: Tensor, targets: Tensor, is_best: Tensor, out: Tensor, ops: Ops) -> Tensor:
+        return ops.log_probs(logits, targets, out, is_best)
+
+    for rows in (8, 128):
+        targets = torch.randint(0, VOCABULARY, (rows,), dtype=torch.int32).to(DEVICE)
+        yield Case(
+            "log_probs",
+            f"{rows}x{VOCABULARY}",
+            *twice(partial(call, 3 * normal(rows, VOCABULARY), targets, targets.clone()), normal(rows)),
+            log_probs.bytes_moved(rows, VOCABULARY),
+            log_probs.flops(rows, VOCABULARY),
+        )
+
+
 def token_cases(act: torch.dtype) -> Iterator[Case]:
     """argmax and sample."""
 
@@ -252,5 +267,6 @@ CASES: dict[str, Callable[[torch.dtype], Iterator[Case]]] = {
     "add_rms_norm": add_rms_norm_cases,
     "rope_and_cache": rope_and_cache_cases,
     "mask_logits": mask_logits_cases,
+    "log_probs": log_probs_cases,
     "argmax, sample": token_cases,
 }

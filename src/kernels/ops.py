@@ -53,6 +53,7 @@ class Ops(NamedTuple):
     paged_attention: PagedAttention
     mask_logits: Callable[[Tensor, Tensor, Tensor], None]
     argmax: Callable[[Tensor, Tensor], Tensor]
+    log_probs: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     sample: Sample
 
 

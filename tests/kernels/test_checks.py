@@ -9,6 +9,7 @@ from kernel_testing import DEVICE, integers, normal, packed
 from kernels.argmax import argmax
 from kernels.embedding import embedding
 from kernels.linear import linear
+from kernels.log_probs import log_probs
 from kernels.mask_logits import mask_logits
 from kernels.packed import BlockFormat
 from kernels.paged_attention import paged_attention
@@ -31,6 +32,8 @@ WRONG: list[tuple[str, Callable[[], object]]] = [
     ("residual", lambda: add_rms_norm(X, normal((64,)), 1e-5, X.clone(), X.half())),
     ("bitmask", lambda: mask_logits(X, integers([[1]]), integers([0]))),
     ("out", lambda: argmax(X, integers([0, 0], torch.int64))),
+    ("targets", lambda: log_probs(X, integers([0]), normal((2,)), integers([0, 0]))),
+    ("is_best", lambda: log_probs(X, integers([0, 0]), normal((2,)), normal((2,)))),
     ("v_cache", lambda: paged_attention(Q, CACHE, CACHE.half(), *INDICES, Q.clone(), 1.0, 2)),
     ("cu_seqlens", lambda: paged_attention(Q, CACHE, CACHE, INDICES[0], INDICES[2], INDICES[2], Q, 1.0, 2)),
     ("q", lambda: paged_attention(Q[:, :3], CACHE, CACHE, *INDICES, Q[:, :3].clone(), 1.0, 2)),
