@@ -13,8 +13,9 @@ from model.gguf_vocabulary import vocabulary_from_gguf
 from model.hub_vocabulary import optional_json, token_name, vocabulary_from_hub
 from model.llama import Llama
 from model.safetensors_file import SafetensorsFile, read_json
+from model.tensor_reader import WeightDtype
 from model.token_encoder import SubwordEncoder, TokenEncoder
-from model.weights import WeightDtype, read_weights
+from model.weights import read_weights
 
 
 @dataclass(frozen=True)

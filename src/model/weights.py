@@ -4,22 +4,15 @@ Rows of GGUF query and key matrices are left in the file's order (see `RopeConfi
 does not mind an order of the head's dimensions that queries and keys share.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from gguf import GGMLQuantizationType
 
-from kernels.packed import BlockFormat, PackedTensor, Weight
+from kernels.packed import PackedTensor, Weight
 from model.config import LlamaConfig
-from model.errors import ModelFileError
 from model.gguf_file import GGUFFile
-from model.safetensors_file import SafetensorsFile
+from model.tensor_reader import TensorFile, TensorReader, WeightDtype, memory_bytes
 
-WeightDtype = Literal["packed", "f32", "bf16"]
-_DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
-_PACKED = {block_format.value: block_format for block_format in BlockFormat}
-_STORED = {GGMLQuantizationType.F32: torch.float32, GGMLQuantizationType.F16: torch.float16}
 _GGUF_NAMES = {
     "embedding": "token_embd", "output_norm": "output_norm", "head": "output",
     "attention_norm": "attn_norm", "q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output",
@@ -65,71 +58,38 @@ class LlamaWeights(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes of memory that the weights take."""
-        return sum({id(tensor): tensor.nbytes for tensor in _leaves(self)}.values())
+        return memory_bytes(self)
 
 
 class _Reader:
-    """Reads tensors of one file by field and layer, checks their shapes and brings them to dtype and
-    device."""
+    """Reads tensors of one file by field and layer."""
 
-    def __init__(self, file: GGUFFile | SafetensorsFile, dtype: WeightDtype, device: torch.device) -> None:
-        self.file = file
-        target = _DTYPES.get(dtype)
-        self.read: Callable[[str], Weight]
-        if isinstance(file, GGUFFile):
-            self.fields, self.layer_prefix = _GGUF_NAMES, "blk"
-            self.read = lambda name: _read_gguf(file, name, target, device)
-        else:
-            self.fields, self.layer_prefix = _HUB_NAMES, "model.layers"
-            self.read = lambda name: file.tensor(name).to(device, target)
+    def __init__(self, file: TensorFile, dtype: WeightDtype, device: torch.device) -> None:
+        self.tensors = TensorReader(file, dtype, device)
+        in_gguf = isinstance(file, GGUFFile)
+        self.fields, self.layer_prefix = (_GGUF_NAMES, "blk") if in_gguf else (_HUB_NAMES, "model.layers")
 
     def name(self, field: str, layer: int | None, kind: str = "weight") -> str:
         prefix = "" if layer is None else f"{self.layer_prefix}.{layer}."
         return f"{prefix}{self.fields[field]}.{kind}"
 
     def has(self, field: str, layer: int | None = None, kind: str = "weight") -> bool:
-        return self.name(field, layer, kind) in self.file.tensors
+        return self.name(field, layer, kind) in self.tensors.file.tensors
 
     def matrix(self, field: str, layer: int | None, rows: int, columns: int) -> Weight:
-        return self._checked(self.name(field, layer), (rows, columns))
+        return self.tensors.matrix(self.name(field, layer), rows, columns)
 
     def vector(self, field: str, layer: int | None, size: int, kind: str = "weight") -> torch.Tensor:
-        values = self._checked(self.name(field, layer, kind), (size,))
-        assert isinstance(values, torch.Tensor)
-        return values.float()
+        return self.tensors.values(self.name(field, layer, kind), size)
 
     def projection(self, field: str, layer: int, rows: int, columns: int) -> Projection:
         bias = self.vector(field, layer, rows, "bias") if self.has(field, layer, "bias") else None
         return Projection(self.matrix(field, layer, rows, columns), bias)
 
-    def _checked(self, name: str, shape: tuple[int, ...]) -> Weight:
-        if name not in self.file.tensors:
-            raise ModelFileError(f"{self.file.path}: there is no tensor {name}")
-        weight = self.read(name)
-        if tuple(weight.shape) != shape:
-            raise ModelFileError(
-                f"{self.file.path}: tensor {name} is {tuple(weight.shape)}, expected {shape}"
-            )
-        return weight
 
-
-def _read_gguf(file: GGUFFile, name: str, target: torch.dtype | None, device: torch.device) -> Weight:
-    info = file.tensors[name]
-    if len(info.shape) == 1:
-        return file.dense(info, torch.float32).to(device)
-    if target is None and info.type in _PACKED:
-        return PackedTensor(file.raw(info).to(device), _PACKED[info.type])
-    # Blocks that no kernel reads are opened in bf16, whose rounding is far below theirs.
-    stored = _STORED.get(info.type, torch.bfloat16)
-    return file.dense(info, target or stored).to(device)
-
-
-def read_weights(
-    file: GGUFFile | SafetensorsFile, config: LlamaConfig, dtype: WeightDtype, device: torch.device
-) -> LlamaWeights:
-    """Read all weights. dtype "packed" keeps matrices as the file has them where a kernel can read them (on
-    a CPU: without a copy, but for fused rows); "f32" and "bf16" open every matrix at load. Norms and biases
-    are f32.
+def read_weights(file: TensorFile, config: LlamaConfig, dtype: WeightDtype, device: torch.device) -> LlamaWeights:
+    """Read all weights; dtype says how matrices lie in memory, see TensorReader (on a CPU, "packed" copies fused rows
+    only). Norms and biases are f32.
 
     Raises ModelFileError if a tensor is missing, has another shape than `config` says, or cannot be read.
     """
@@ -171,21 +131,7 @@ def _fuse_rows(parts: tuple[Projection, ...]) -> tuple[Projection, ...]:
     bias = torch.cat(biases) if biases else None
     packed = [weight for weight in weights if isinstance(weight, PackedTensor)]
     if not packed and len({weight.dtype for weight in weights if isinstance(weight, torch.Tensor)}) == 1:
-        return (
-            Projection(torch.cat([weight for weight in weights if isinstance(weight, torch.Tensor)]), bias),
-        )
+        return (Projection(torch.cat([weight for weight in weights if isinstance(weight, torch.Tensor)]), bias),)
     if len(packed) == len(parts) and len({weight.format for weight in packed}) == 1:
-        return (
-            Projection(PackedTensor(torch.cat([weight.data for weight in packed]), packed[0].format), bias),
-        )
+        return (Projection(PackedTensor(torch.cat([weight.data for weight in packed]), packed[0].format), bias),)
     return parts
-
-
-def _leaves(weights: LlamaWeights) -> list[Weight]:
-    leaves: list[Weight] = [weights.embedding, weights.output_norm, weights.head]
-    for layer in weights.layers:
-        leaves += [layer.attention_norm, layer.ffn_norm, layer.gate, layer.up, layer.down]
-        leaves += [
-            tensor for projection in (*layer.qkv, layer.o) for tensor in projection if tensor is not None
-        ]
-    return leaves
