@@ -23,12 +23,12 @@ from kernels.targets import Target, target_of
 
 
 class ShiftMeta(NamedTuple):
-    block_d: int  # columns a program
+    block_d: int  # columns a step
     num_warps: int
 
 
 META: dict[Target, ShiftMeta] = {
-    "cpu": ShiftMeta(256, 1),
+    "cpu": ShiftMeta(64, 1),
     "sm_80": ShiftMeta(1024, 4),
     "sm_90": ShiftMeta(1024, 4),
     "sm_100": ShiftMeta(1024, 4),
@@ -42,21 +42,25 @@ def mix_kernel(
     MIXES: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     i_t = tl.program_id(0).to(tl.int64)
-    o_d = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
-    m_d = o_d < D
     i_s = tl.load(p_sequence_ids + i_t)
     slot = tl.load(p_slots + i_s).to(tl.int64)
     first = tl.load(p_cu_seqlens + i_s)
     row = tl.load(p_read_rows + slot, mask=(i_t == first) & (slot >= 0), other=-1)
-    p_row = p_state + slot * stride_slot + row * D
-    b_x = tl.load(p_x + i_t * D + o_d, mask=m_d, other=0.0).to(tl.float32)
     # The token before, from one of two places: of the other one no column is read.
-    b_shift = tl.load(p_x + (i_t - 1) * D + o_d, mask=o_d < tl.where(i_t > first, D, 0), other=0.0).to(tl.float32)
-    b_shift += tl.load(p_row + o_d, mask=o_d < tl.where(row >= 0, D, 0), other=0.0)
-    b_shift -= b_x
-    for c in tl.static_range(MIXES):
-        b_out = b_x + b_shift * tl.load(p_mixes + c * D + o_d, mask=m_d, other=0.0)
-        tl.store(p_out + c * stride_mix + i_t * D + o_d, b_out.to(p_out.dtype.element_ty), mask=m_d)
+    p_before = p_x + (i_t - 1) * D
+    p_row = p_state + slot * stride_slot + row * D
+    n_before = tl.where(i_t > first, D, 0)
+    n_row = tl.where(row >= 0, D, 0)
+    for d in range(0, D, BLOCK_D):
+        o_d = d + tl.arange(0, BLOCK_D)
+        m_d = o_d < D
+        b_x = tl.load(p_x + i_t * D + o_d, mask=m_d, other=0.0).to(tl.float32)
+        b_shift = tl.load(p_before + o_d, mask=o_d < n_before, other=0.0).to(tl.float32)
+        b_shift += tl.load(p_row + o_d, mask=o_d < n_row, other=0.0)
+        b_shift -= b_x
+        for c in tl.static_range(MIXES):
+            b_out = b_x + b_shift * tl.load(p_mixes + c * D + o_d, mask=m_d, other=0.0)
+            tl.store(p_out + c * stride_mix + i_t * D + o_d, b_out.to(p_out.dtype.element_ty), mask=m_d)
 
 
 @triton.jit
@@ -64,14 +68,16 @@ def keep_kernel(
     p_x, p_state, p_slots, p_cu_seqlens, p_sequence_ids, p_first_rows, stride_slot, D, BLOCK_D: tl.constexpr
 ):
     i_t = tl.program_id(0).to(tl.int64)
-    o_d = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
     i_s = tl.load(p_sequence_ids + i_t)
     slot = tl.load(p_slots + i_s).to(tl.int64)
     if slot >= 0:
         row = tl.load(p_first_rows + slot) + i_t - tl.load(p_cu_seqlens + i_s)
         if row >= 0:
-            b_x = tl.load(p_x + i_t * D + o_d, mask=o_d < D, other=0.0).to(tl.float32)
-            tl.store(p_state + slot * stride_slot + row * D + o_d, b_x, mask=o_d < D)
+            p_row = p_state + slot * stride_slot + row * D
+            for d in range(0, D, BLOCK_D):
+                o_d = d + tl.arange(0, BLOCK_D)
+                b_x = tl.load(p_x + i_t * D + o_d, mask=o_d < D, other=0.0).to(tl.float32)
+                tl.store(p_row + o_d, b_x, mask=o_d < D)
 
 
 def token_shift(
@@ -98,13 +104,12 @@ def token_shift(
     check_tensor("first_rows", first_rows, (torch.int32,), (num_slots,), device)
     check_tensor("out", out, (x.dtype,), (C, T, D), device)
     meta = META[target_of(device)]
-    grid = T, triton.cdiv(D, meta.block_d)
-    mix_kernel[grid](
+    mix_kernel[(T,)](
         x, mixes, state, slots, cu_seqlens, sequence_ids, read_rows, out, state.stride(0), out.stride(0), D,
         C, meta.block_d, num_warps=meta.num_warps,
     )  # fmt: skip
     # A launch of its own: the row that a step keeps may be the one that its first token has read.
-    keep_kernel[grid](
+    keep_kernel[(T,)](
         x, state, slots, cu_seqlens, sequence_ids, first_rows, state.stride(0), D,
         meta.block_d, num_warps=meta.num_warps,
     )  # fmt: skip
