@@ -50,9 +50,7 @@ def rwkv7_config(file: TensorFile, names: Rwkv7Names, hub: dict[str, Any] | None
     """
     vocab_size, width = _matrix_shape(file, names.of("emb.weight"))
     ffn_width, _ = _matrix_shape(file, names.of("ffn.key.weight", 0))
-    n_layers = 1
-    while names.of("ffn.key.weight", n_layers) in file.tensors:
-        n_layers += 1
+    n_layers = 1 + max(names.layers(file))
     if isinstance(file, GGUFFile):
         return Rwkv7Config(
             vocab_size=vocab_size,
@@ -63,7 +61,7 @@ def rwkv7_config(file: TensorFile, names: Rwkv7Names, hub: dict[str, Any] | None
             norm_eps=file.get("rwkv7.attention.layer_norm_epsilon", float, _NORM_EPS),
         )
     n_heads, head_size = _matrix_shape(file, names.of("att.r_k", 0))
-    norm_eps = _hub_norm_eps(hub or {}, head_size)
+    norm_eps = _NORM_EPS if hub is None else _hub_norm_eps(hub, head_size)
     config = Rwkv7Config(vocab_size, width, n_layers, head_size, ffn_width, norm_eps)
     if config.n_heads != n_heads:
         raise ModelFileError(

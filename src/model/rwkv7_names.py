@@ -4,6 +4,7 @@ Everything else speaks of them by the published names, `emb.weight` or `att.x_r`
 embedding is `ln0` and belongs to no layer, and that `att.x_x` is the six of `att.x_r, x_w, x_k, x_v, x_a, x_g` in one.
 """
 
+import re
 from typing import NamedTuple
 
 from model.errors import ModelFileError
@@ -49,6 +50,11 @@ class Rwkv7Names(NamedTuple):
         stem, _, kind = name.rpartition(".")
         own = table.get(name) or f"{table.get(stem, stem)}.{kind}"
         return own if layer is None else f"{self.prefix}.{layer}.{own}"
+
+    def layers(self, file: TensorFile) -> set[int]:
+        """The layers that the file has tensors of."""
+        numbers = (re.match(rf"{re.escape(self.prefix)}\.(\d{{1,6}})\.", name) for name in file.tensors)
+        return {int(number[1]) for number in numbers if number}
 
 
 OFFICIAL = Rwkv7Names("blocks", {"ln0": "blocks.0.ln0"}, {}, turned=True)
