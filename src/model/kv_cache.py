@@ -32,6 +32,11 @@ class KVCache:
         self.v = lazy_zeros(shape, dtype, device)
         self.layers = list(zip(self.k.unbind(), self.v.unbind(), strict=True))
 
+    @staticmethod
+    def block_bytes(config: LlamaConfig, block_size: int, dtype: torch.dtype) -> int:
+        """Bytes of keys and values of one block in all layers."""
+        return 2 * config.n_layers * config.n_kv_heads * config.head_dim * block_size * dtype.itemsize
+
     @property
     def nbytes(self) -> int:
         """Bytes of keys and values when all blocks are in use."""

@@ -20,7 +20,7 @@ class ModelConfig:
     cache_dir: str | None  # where downloads are kept; null: the user's cache folder
     max_context: int | None  # tokens of the longest sequence, prompt and answer; null: the model's own limit
     dtype: FloatType  # of activations
-    weights: Literal["packed", "f32", "bf16"]  # as in the file, or dequantised at load
+    weights: Literal["packed", "f32", "bf16", "f16", "q8_0"]  # as in the file, or converted at load
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,14 @@ class CacheConfig:
     block_size: int  # tokens in a block
     blocks: int | None  # null: as many as memory_mib holds
     memory_mib: int  # upper limit, used when blocks is null
-    dtype: FloatType
+    dtype: FloatType  # of keys and values; recurrent states are f32
+    state_log: int  # tokens that a recurrent model logs before it writes its state; 0: every token is written
 
     def __post_init__(self) -> None:
         is_power_of_two = self.block_size > 0 and self.block_size & (self.block_size - 1) == 0
         _require(is_power_of_two, f"cache.block_size must be a power of two, not {self.block_size}")
         _require(self.blocks is None or self.blocks >= 1, f"cache.blocks must be 1 or more, not {self.blocks}")
+        _require(self.state_log >= 0, f"cache.state_log must be 0 or more, not {self.state_log}")
         _require(self.memory_mib >= 1, f"cache.memory_mib must be 1 or more, not {self.memory_mib}")
 
 
