@@ -3,7 +3,8 @@
 import resource
 import statistics
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 
@@ -71,6 +72,10 @@ class RunMetrics:
         else:
             self.decode_tokens += step.decode_tokens
             self.decode_seconds += step.seconds
+
+    def figures(self) -> dict[str, Any]:
+        requests = [asdict(request) for request in self.requests.values()]
+        return {"summary": asdict(self.summary()), "requests": requests}
 
     def summary(self) -> "Summary":
         firsts = [t for r in self.requests.values() if (t := r.time_to_first_token) is not None]

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from runtime.command_line import plain
 from runtime.config import WandbTracking
 from runtime.events import Event, Stepped
-from runtime.metrics import RunMetrics
+from runtime.observer import Metrics
 
 
 class WandbTracker(AbstractContextManager["WandbTracker"]):
@@ -24,7 +24,7 @@ class WandbTracker(AbstractContextManager["WandbTracker"]):
         composed: DictConfig,
         folder: Path,
         group: str | None,
-        metrics: RunMetrics,
+        metrics: Metrics,
     ) -> None:
         self._metrics = metrics
         self._run = wandb.init(
@@ -44,5 +44,5 @@ class WandbTracker(AbstractContextManager["WandbTracker"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._run.summary.update(asdict(self._metrics.summary()))
+        self._run.summary.update(self._metrics.figures()["summary"])
         self._run.finish(exit_code=0 if kind is None else 1)
