@@ -41,6 +41,7 @@ class Assembly(NamedTuple):
             cache.block_size,
             batching.token_budget,
             batching.max_sequences,
+            cache.truncates,
         )
         encoder, max_context = self.loaded.encoder, self.loaded.model.max_context
         return Engine(self.executor, scheduler, _decoder(self.config, self.ops), encoder.token_bytes, max_context)

@@ -10,6 +10,7 @@ from model.batch import Batch, SequenceStep, make_batch
 from runtime.decoder.strategy import DecoderStrategy
 from runtime.errors import RequestError
 from runtime.events import Event, Finished, Preempted, Prefilled, Stepped, Submitted, TokenAccepted
+from runtime.kept import Kept
 from runtime.request import Completion, FinishReason, Request
 from runtime.scheduler import InferenceScheduler, Scheduled
 from runtime.sequence import Sequence
@@ -40,6 +41,7 @@ class Engine:
         self._sequences: dict[int, Sequence] = {}
         self._submitted = 0
         self._events: list[Event] = []
+        self._kept: dict[int, Kept] = {}
         self._start = time.perf_counter()
 
     def now(self) -> float:
@@ -105,6 +107,10 @@ class Engine:
                 completions[event.request] = Completion(tokens[event.request], event.text, event.reason)
         return [completions[number] for number in numbers]
 
+    def kept(self, number: int) -> Kept:
+        """The memory that a finished request with `keep` has left behind; handed out once."""
+        return self._kept.pop(number)
+
     def cancel(self) -> list[Event]:
         """Ends every request with what it has so far, between two steps; returns the events since the last
         one."""
@@ -160,7 +166,8 @@ class Engine:
     def _retire(self, sequence: Sequence) -> None:
         reason = sequence.stream.reason
         assert reason is not None
-        self.scheduler.remove(sequence)
+        if (kept := self.scheduler.remove(sequence)) is not None:
+            self._kept[sequence.id] = kept
         del self._sequences[sequence.id]
         stream = sequence.stream
         self._events.append(Finished(self.now(), sequence.id, reason, stream.new_tokens, stream.text))

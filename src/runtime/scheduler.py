@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from runtime.kept import Kept, KeptMemory
 from runtime.kv_block_allocator import KVBlockAllocator
 from runtime.sequence import Sequence
 
@@ -39,12 +40,20 @@ class InferenceScheduler:
 
     Decoding sequences go first, so that a long prompt does not stall them; what is left of the budget feeds
     prompts, in chunks where they are longer. A waiting sequence is admitted in order of arrival, when blocks
-    for all its tokens are free. When a decoding one finds no block, the youngest running sequence loses its
-    own and waits again, at the head of the queue: the oldest always advances.
+    for all its tokens are free. When a decoding one finds no block, kept memory goes first; then the youngest running
+    sequence loses its own and waits again, at the head of the queue: the oldest always advances.
     """
 
-    def __init__(self, allocator: KVBlockAllocator, block_size: int, token_budget: int, max_sequences: int) -> None:
+    def __init__(
+        self,
+        allocator: KVBlockAllocator,
+        block_size: int,
+        token_budget: int,
+        max_sequences: int,
+        truncates: bool,
+    ) -> None:
         assert token_budget >= max_sequences
+        self.kept = KeptMemory(allocator, block_size, truncates)
         self.allocator = allocator
         self.block_size = block_size
         self.token_budget = token_budget
@@ -62,6 +71,8 @@ class InferenceScheduler:
         return not self.running and not self.waiting
 
     def add(self, sequence: Sequence) -> None:
+        if sequence.request.resume is not None:
+            sequence.resumes = self.kept.fit(sequence.request.resume, sequence.tokens)
         self.waiting.append(sequence)
 
     def schedule(self, propose: Propose) -> Plan:
@@ -76,13 +87,17 @@ class InferenceScheduler:
             budget -= _feed(self.running[-1], budget, plan)
         return plan
 
-    def remove(self, sequence: Sequence) -> None:
-        """Forgets a finished or cancelled sequence and frees its blocks."""
+    def remove(self, sequence: Sequence) -> Kept | None:
+        """Forgets a finished or cancelled sequence, and frees its blocks or keeps them, as its request says."""
         if sequence in self.running:
             self.running.remove(sequence)
         else:
             self.waiting.remove(sequence)
-        self._release(sequence)
+            self._take_over(sequence)
+        if not sequence.request.keep:
+            self._release(sequence)
+            return None
+        return self.kept.keep(sequence.tokens[: sequence.computed], sequence.page_table)
 
     def _schedule_decodes(self, propose: Propose, plan: Plan) -> int:
         decoding = [sequence for sequence in self.running if sequence.pending == 1]
@@ -103,7 +118,7 @@ class InferenceScheduler:
         """Gives the sequence the blocks it needs, taking from the youngest; False if it was itself the
         youngest."""
         missing = self._missing_blocks(sequence, drafts)
-        while missing > self.allocator.free_blocks:
+        while not self.kept.make_room(missing):
             victim = self.running.pop()
             self._release(victim)
             self.waiting.appendleft(victim)
@@ -118,16 +133,25 @@ class InferenceScheduler:
             return False
         # One token more than there is, or the first decode step could preempt what was just admitted.
         missing = self._missing_blocks(self.waiting[0], 1)
-        if missing > self.allocator.free_blocks:
+        if not self.kept.make_room(missing, spare=self.waiting[0].resumes):
             return False
         sequence = self.waiting.popleft()
+        self._take_over(sequence)
         sequence.page_table += self.allocator.allocate(missing)
         self.running.append(sequence)
         return True
 
     def _missing_blocks(self, sequence: Sequence, extra_tokens: int) -> int:
         needed = -(-(len(sequence.tokens) + extra_tokens) // self.block_size)
-        return max(0, needed - len(sequence.page_table))
+        resumed = len(sequence.resumes.page_table) if sequence.resumes and sequence.resumes in self.kept else 0
+        return max(0, needed - len(sequence.page_table) - resumed)
+
+    def _take_over(self, sequence: Sequence) -> None:
+        """Gives the sequence the memory that it resumes, if that is still kept."""
+        if sequence.resumes and sequence.resumes in self.kept:
+            sequence.computed = len(sequence.resumes.tokens)
+            sequence.page_table = self.kept.take(sequence.resumes)
+        sequence.resumes = None
 
     def _release(self, sequence: Sequence) -> None:
         self.allocator.free(sequence.page_table)

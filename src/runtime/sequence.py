@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from runtime.kept import Kept
 from runtime.request import Request
 from runtime.streaming import StreamingController
 
@@ -13,6 +14,8 @@ class Sequence:
     tokens:       | prompt and accepted tokens                        | drafts (not kept here)
     in the cache: | computed               | pending: fed next
     blocks:       | page_table, ceil(tokens / block_size) while running, none while waiting
+
+    resumes: kept memory of its first tokens, which it takes over when it starts to run.
     """
 
     id: int
@@ -21,6 +24,7 @@ class Sequence:
     tokens: list[int]
     computed: int = 0
     page_table: list[int] = field(default_factory=list)
+    resumes: Kept | None = None
 
     @property
     def pending(self) -> int:

@@ -1,11 +1,13 @@
 """A deterministic model of a few lines, for tests of what surrounds a model."""
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 
 from kernels.ops import Ops, load_ops
 from model.batch import Batch
+from model.memory import check_saved
 from runtime.decoder.greedy import Greedy
 from runtime.decoder.strategy import DecoderStrategy
 from runtime.engine import Engine
@@ -16,34 +18,91 @@ VOCAB_SIZE = 256
 FREE = -1
 
 
+class ToyPages:
+    """The tokens of sequences in pages, in place of keys and values."""
+
+    layout = "toy pages"
+    truncates = True
+
+    def __init__(self, num_blocks: int, block_size: int) -> None:
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self._tokens = torch.full((num_blocks * block_size,), FREE)
+
+    def prepare(self, batch: Batch) -> None:
+        self._tokens[batch.slots] = batch.tokens.long()
+
+    def history(self, blocks: Sequence[int], tokens: int) -> list[int]:
+        slots = torch.tensor(blocks, dtype=torch.int64)[:, None] * self.block_size + torch.arange(self.block_size)
+        history = self._tokens[slots.flatten()[:tokens]]
+        assert FREE not in history
+        return history.tolist()
+
+    def save(self, blocks: Sequence[int], tokens: int) -> dict[str, torch.Tensor]:
+        return {"tokens": torch.tensor(self.history(blocks, tokens))}
+
+    def restore(self, tensors: dict[str, torch.Tensor], blocks: Sequence[int], tokens: int) -> None:
+        check_saved(tensors, {"tokens": torch.empty(tokens, dtype=torch.int64)})
+        slots = torch.tensor(blocks, dtype=torch.int64)[:, None] * self.block_size + torch.arange(self.block_size)
+        self._tokens[slots.flatten()[:tokens]] = tensors["tokens"]
+
+
+class ToyStates:
+    """The tokens of a sequence in one slot that cannot be cut, in place of a recurrent state."""
+
+    block_size = 1 << 30
+    layout = "toy states"
+    truncates = False
+
+    def __init__(self, num_blocks: int) -> None:
+        self.num_blocks = num_blocks
+        self._states: dict[int, list[int]] = {}
+
+    def prepare(self, batch: Batch) -> None:
+        for i, slot in enumerate(batch.state_slots.tolist()):
+            start, end = batch.cu_seqlens[i : i + 2].tolist()
+            cached = int(batch.context_lens[i]) - (end - start)
+            before = self.history([slot], cached) if cached else []
+            self._states[slot] = before + batch.tokens[start:end].tolist()
+
+    def history(self, blocks: Sequence[int], tokens: int) -> list[int]:
+        state = self._states[blocks[0]]
+        assert len(state) == tokens
+        return state
+
+    def save(self, blocks: Sequence[int], tokens: int) -> dict[str, torch.Tensor]:
+        return {"tokens": torch.tensor(self.history(blocks, tokens))}
+
+    def restore(self, tensors: dict[str, torch.Tensor], blocks: Sequence[int], tokens: int) -> None:
+        check_saved(tensors, {"tokens": torch.empty(tokens, dtype=torch.int64)})
+        self._states[blocks[0]] = tensors["tokens"].tolist()
+
+
 class ToyExecutor:
-    """Logits are a hash of all tokens of the sequence up to the row's own, read back from the paged cache:
+    """Logits are a hash of all tokens of the sequence up to the row's own, read back from its memory:
     a wrong slot, position, block table or length anywhere changes what comes next."""
 
-    def __init__(self, blocks: int, block_size: int) -> None:
-        self.cache = torch.full((blocks * block_size,), FREE)
-        self.block_size = block_size
+    def __init__(self, cache: ToyPages | ToyStates) -> None:
+        self.cache = cache
         self.batch_tokens: list[int] = []
 
     def step(self, batch: Batch) -> torch.Tensor:
         self.batch_tokens.append(len(batch.tokens))
-        self.cache[batch.slots] = batch.tokens.long()
+        self.cache.prepare(batch)
         rows = []
-        for i, table in enumerate(batch.block_tables):
+        for i, table in enumerate(batch.block_tables.tolist()):
             start, end = batch.cu_seqlens[i : i + 2].tolist()
-            slots = (table.long()[:, None] * self.block_size + torch.arange(self.block_size)).flatten()
             context = int(batch.context_lens[i])
             assert batch.positions[start:end].tolist() == list(range(context - (end - start), context))
-            for row in range(start, end):
-                if row in batch.logit_rows:
-                    history = self.cache[slots[: context - (end - row - 1)]]
-                    assert FREE not in history
-                    rows.append(toy_logits(history.tolist()))
+            history = self.cache.history(table, context)
+            rows += [
+                toy_logits(history[: context - (end - row - 1)]) for row in range(start, end) if row in batch.logit_rows
+            ]
         return torch.stack(rows) if rows else torch.empty(0, VOCAB_SIZE)
 
 
 def toy_logits(history: list[int]) -> torch.Tensor:
-    digest = hashlib.sha256(bytes(history)).digest()
+    digest = hashlib.sha256(repr(history).encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
     return torch.randn(VOCAB_SIZE, generator=generator)
 
@@ -64,10 +123,14 @@ def toy_engine(
     max_sequences: int = 8,
     context_length: int = 1024,
     decoder: DecoderStrategy | None = None,
+    recurrent: bool = False,
 ) -> Engine:
-    scheduler = InferenceScheduler(KVBlockAllocator(blocks), block_size, token_budget, max_sequences)
+    cache = ToyStates(blocks) if recurrent else ToyPages(blocks, block_size)
+    scheduler = InferenceScheduler(
+        KVBlockAllocator(blocks), cache.block_size, token_budget, max_sequences, cache.truncates
+    )
     return Engine(
-        ToyExecutor(blocks, block_size),
+        ToyExecutor(cache),
         scheduler,
         decoder or Greedy(reference_ops()),
         lambda token: bytes([token]),
