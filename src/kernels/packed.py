@@ -73,6 +73,59 @@ class PackedTensor:
         return self.data.nbytes
 
 
+@dataclass(frozen=True, eq=False)
+class PackedColumns:
+    """A matrix [F, N] of 8-bit weights whose rows are inputs: quants int8 [F, N], scales f16 [F / 32, N].
+
+    weight[f, n] = scales[f // 32, n] * quants[f, n], which is a Q8_0 matrix [N, F] turned: what one input
+    meets lies in one row.
+    """
+
+    quants: Tensor
+    scales: Tensor
+
+    def __post_init__(self) -> None:
+        if self.quants.dtype != torch.int8 or self.quants.dim() != 2 or not self.quants.is_contiguous():
+            raise ValueError(
+                f"quants: must be a contiguous int8 matrix, is {self.quants.dtype} {tuple(self.quants.shape)}"
+            )
+        inputs, columns = self.quants.shape
+        expected = torch.Size((inputs // 32, columns))
+        if inputs % 32 or self.scales.shape != expected or not self.scales.is_contiguous():
+            raise ValueError(
+                f"scales: must be contiguous {tuple(expected)} for whole blocks of 32 inputs of {inputs}, is"
+                f" {tuple(self.scales.shape)}"
+            )
+        if self.scales.dtype != torch.float16 or self.scales.device != self.quants.device:
+            raise ValueError(
+                f"scales: must be float16 on {self.quants.device}, is {self.scales.dtype} on {self.scales.device}"
+            )
+
+    @property
+    def shape(self) -> torch.Size:
+        """(F, N)."""
+        return self.quants.shape
+
+    @property
+    def device(self) -> torch.device:
+        return self.quants.device
+
+    @property
+    def nbytes(self) -> int:
+        return self.quants.nbytes + self.scales.nbytes
+
+
+def columns_of(weight: PackedTensor) -> PackedColumns:
+    """A Q8_0 matrix [N, F] turned to [F, N], without loss. Raises ValueError for other formats."""
+    if weight.format != BlockFormat.Q8_0:
+        raise ValueError(f"weight: must be Q8_0 to be turned, is {weight.format.name}")
+    columns, inputs = weight.shape
+    blocks = weight.data.view(columns, -1, weight.format.block_bytes)
+    scales = blocks[..., 0:2].view(torch.float16).squeeze(-1).T.contiguous()
+    quants = blocks[..., 2:].view(torch.int8).reshape(columns, inputs).T.contiguous()
+    return PackedColumns(quants, scales)
+
+
 Weight = Tensor | PackedTensor
 WeightFormat = torch.dtype | BlockFormat
 
@@ -84,8 +137,11 @@ def weight_bytes(rows: int, columns: int, weight_format: WeightFormat) -> int:
     return rows * columns * weight_format.itemsize
 
 
-def dequantize(weight: PackedTensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The dense matrix [N, K] of a packed one, computed in f32: the oracle of the blocks' decoders."""
+def dequantize(weight: PackedTensor | PackedColumns, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The dense matrix of a packed one, of the same shape, computed in f32: the oracle of the decoders."""
+    if isinstance(weight, PackedColumns):
+        scales = weight.scales.float().repeat_interleave(32, dim=0)
+        return (scales * weight.quants.float()).to(dtype)
     rows, columns = weight.shape
     blocks = weight.data.view(rows, -1, weight.format.block_bytes)
     scale = blocks[..., 0:2].view(torch.float16).float()
