@@ -41,6 +41,12 @@ META: dict[Target, Wkv7Meta] = {
 
 
 @triton.jit
+def advance(b_s, b_sa, b_w, b_k, b_v, b_b):
+    """The state [BLOCK_V, N] after a token; b_sa, the state times a, and b_v are [BLOCK_V], the others [N]."""
+    return b_s * b_w[None, :] + b_sa[:, None] * b_b[None, :] + b_v[:, None] * b_k[None, :]
+
+
+@triton.jit
 def wkv7_kernel(
     p_r, p_log_w, p_k, p_v, p_a, p_b, p_state, p_slots, p_cu_seqlens, p_log_lens, p_out, p_snapshots, H,
     FRESH: tl.constexpr, N: tl.constexpr, BLOCK_V: tl.constexpr,
@@ -75,7 +81,7 @@ def wkv7_kernel(
                 b_y = tl.sum(b_s * (b_w * b_r)[None, :], axis=1)
                 b_y += b_sa * tl.sum(b_b * b_r, axis=0) + b_v * tl.sum(b_k * b_r, axis=0)
                 tl.store(p_out + o_t + o_v, b_y)
-                b_s = b_s * b_w[None, :] + b_sa[:, None] * b_b[None, :] + b_v[:, None] * b_k[None, :]
+                b_s = advance(b_s, b_sa, b_w, b_k, b_v, b_b)
                 if p_snapshots is not None:
                     snapshot = tl.load(p_snapshots + t).to(tl.int64)
                     if snapshot >= 0:
