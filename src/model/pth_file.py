@@ -47,7 +47,7 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         raise ModelFileError(f"{path} holds code or objects besides tensors; none of it was run") from error
     except Exception as error:  # a damaged archive or pickle may fail in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
         raise ModelFileError(f"{path} cannot be read as a torch checkpoint: {reason}") from error
     if not isinstance(values, dict) or not values:
         raise ModelFileError(f"{path} holds a {type(values).__name__}, expected named tensors")
