@@ -17,6 +17,7 @@ Source: the GGUF specification and the block definitions of ggml.
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -128,6 +129,14 @@ def columns_of(weight: PackedTensor) -> PackedColumns:
 
 Weight = Tensor | PackedTensor
 WeightFormat = torch.dtype | BlockFormat
+
+
+class LowRank(NamedTuple):
+    """A matrix in two thin ones, for up @ activation(down @ x) + bias: down [R, D], up [D, R], bias f32 [D] or None."""
+
+    down: Weight
+    up: Weight
+    bias: Tensor | None
 
 
 def weight_bytes(rows: int, columns: int, weight_format: WeightFormat) -> int:
