@@ -9,11 +9,10 @@ import math
 from typing import NamedTuple
 
 import torch
-from kernels.low_rank import LowRank
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from kernels.packed import BlockFormat, PackedColumns, PackedTensor, Weight, columns_of
+from kernels.packed import BlockFormat, LowRank, PackedColumns, PackedTensor, Weight, columns_of
 from model.rwkv7_config import Rwkv7Config
 from model.rwkv7_names import GGUF, Rwkv7Names, check_no_others
 from model.tensor_reader import DENSE, TensorFile, TensorReader, WeightDtype, memory_bytes
