@@ -133,7 +133,7 @@ def _half(g: Nests, lane: Lane, width: int, start: int) -> Lane:
 
 
 def emit_scan(g: Nests, op: Op) -> None:
-    """A running combination along one axis, element by element."""
+    """A running combination along one axis, element by element; lanes run along the last axis if that is another."""
     shape, axis = op.operands[0].type.shape, int(op.attributes["axis"].split(":")[0])
     reverse = op.attributes.get("reverse", "false").startswith("true")
     buffers = [g.materialise(o, g.allocate(r)) for o, r in zip(op.operands, op.results, strict=True)]
@@ -153,7 +153,8 @@ def emit_scan(g: Nests, op: Op) -> None:
                 g.write(buffer, at(index, following), lane)
 
     if shape[axis] > 1:
-        g.nest(others, max(len(others) - 1, 0), [], body, width=1)
+        width = 1 if axis == len(shape) - 1 else min(shape[-1], g.lanes)
+        g.nest(others, max(len(others) - 1, 0), [], body, width)
     g.buffers.update(zip(op.results, buffers, strict=True))
 
 
