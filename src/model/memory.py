@@ -51,16 +51,28 @@ class SavedSequence(NamedTuple):
 
 
 def save_sequence(path: Path, saved: SavedSequence, layout: str, model: str) -> None:
-    """Write a Safetensors file. model: what tells models apart, whose states mean nothing to each other.
+    """Write a Safetensors file, or none: one that was there before is there until all is written. model: what tells
+    models apart, whose states mean nothing to each other.
 
     Raises ModelFileError if the file cannot be written.
     """
     tensors = {name: tensor.contiguous() for name, tensor in saved.tensors.items()}
     metadata = {"format": _FORMAT, "layout": layout, "model": model, "tokens": " ".join(map(str, saved.tokens))}
     try:
-        save_file(tensors, str(path), metadata)
-    except (OSError, SafetensorError) as error:
+        part = path.with_name(path.name + ".part")
+        save_file(tensors, str(part), metadata)
+        part.replace(path)
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelFileError(f"{path} cannot be written: {error}") from error
+
+
+def is_saved_sequence(path: Path) -> bool:
+    """Whether `save_sequence` wrote the file."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return bool((file.metadata() or {}).get("format") == _FORMAT)
+    except (OSError, ValueError, SafetensorError):
+        return False
 
 
 def load_sequence(path: Path, layout: str, model: str) -> SavedSequence:
@@ -72,7 +84,7 @@ def load_sequence(path: Path, layout: str, model: str) -> SavedSequence:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a file is no dict
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelFileError(f"{path} cannot be read as Safetensors: {error}") from error
     if metadata.get("format") != _FORMAT:
         raise ModelFileError(f"{path} holds no saved sequence")
@@ -83,7 +95,7 @@ def load_sequence(path: Path, layout: str, model: str) -> SavedSequence:
     if metadata.get("model") != model:
         raise ModelFileError(f"{path} was saved with the model {metadata.get('model')!r}, this one is {model!r}")
     words = metadata.get("tokens", "").split()
-    if not all(word.isascii() and word.isdigit() for word in words):
+    if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
         raise ModelFileError(f"{path}: the list of tokens is damaged")
     return SavedSequence(tuple(map(int, words)), tensors)
 

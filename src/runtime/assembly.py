@@ -10,6 +10,7 @@ import torch
 from kernels.ops import Ops, load_ops
 from model.config import LlamaConfig
 from model.executor import ModelExecutor
+from model.fingerprint import model_fingerprint
 from model.kv_cache import KVCache
 from model.loader import LoadedModel, load_model
 from model.source import resolve
@@ -33,6 +34,7 @@ class Assembly(NamedTuple):
     ops: Ops
     loaded: LoadedModel
     executor: ModelExecutor
+    fingerprint: str  # of the weights: what is saved of one model means nothing to another
 
     def engine(self) -> Engine:
         batching, cache = self.config.batching, self.executor.cache
@@ -64,8 +66,9 @@ def assemble(config: RunConfig) -> Assembly:
     if config.kernels.threads is not None:
         torch.set_num_threads(config.kernels.threads)
     cache_dir = Path(config.model.cache_dir) if config.model.cache_dir else None
+    path = resolve(config.model.source, config.model.sha256, cache_dir)
     loaded = load_model(
-        resolve(config.model.source, config.model.sha256, cache_dir),
+        path,
         weights=config.model.weights,
         activations=DTYPES[config.model.dtype],
         device=device,
@@ -75,7 +78,7 @@ def assemble(config: RunConfig) -> Assembly:
     most_blocks = config.batching.max_sequences * sequence_blocks
     blocks = config.cache.blocks or min(most_blocks, _blocks_in_budget(config.cache, loaded.config))
     cache = KVCache(loaded.config, blocks, config.cache.block_size, DTYPES[config.cache.dtype], device)
-    return Assembly(config, ops, loaded, ModelExecutor(loaded.model, cache, ops))
+    return Assembly(config, ops, loaded, ModelExecutor(loaded.model, cache, ops), model_fingerprint(path))
 
 
 def _decoder(config: RunConfig, ops: Ops) -> DecoderStrategy:
