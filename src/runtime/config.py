@@ -129,6 +129,21 @@ class ChatWorkload(GenerationConfig):
 
 
 @dataclass(frozen=True)
+class EvalWorkload:
+    name: Literal["eval"]
+    path: str
+    kind: Literal["auto", "text", "last_word", "multiple_choice"]  # auto: as suffix and keys say
+    limit: int | None  # take only the first items: lines, or windows of a text
+    window: int | None  # tokens that the model sees at once; null: its context
+    stride: int | None  # tokens of a text that each window after the first scores; null: half a window
+
+    def __post_init__(self) -> None:
+        for key in ("limit", "window", "stride"):
+            value = getattr(self, key)
+            _require(value is None or value >= 1, f"workload.{key} must be 1 or more, not {value}")
+
+
+@dataclass(frozen=True)
 class NoTracking:
     name: Literal["none"]
 
@@ -148,7 +163,7 @@ class RunConfig:
     batching: BatchingConfig
     cache: CacheConfig
     kernels: KernelsConfig
-    workload: PromptsWorkload | FileWorkload | ChatWorkload
+    workload: PromptsWorkload | FileWorkload | ChatWorkload | EvalWorkload
     tracking: NoTracking | WandbTracking
 
     def __post_init__(self) -> None:

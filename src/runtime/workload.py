@@ -1,6 +1,5 @@
 """From a workload's prompts to the requests that the engine serves."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,6 +9,7 @@ from model.loader import LoadedModel
 from runtime.config import FileWorkload, GenerationConfig, PromptsWorkload
 from runtime.errors import ConfigError, UserError
 from runtime.request import Request
+from runtime.text_file import Line, json_object, read_lines
 
 
 def read_prompts(workload: PromptsWorkload | FileWorkload) -> list[str]:
@@ -52,24 +52,14 @@ def _request(prompt: list[int], workload: GenerationConfig, loaded: LoadedModel,
 
 def _read_file(workload: FileWorkload) -> Iterator[str]:
     path = Path(workload.path)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise UserError(f"workload.path={path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"workload.path={path}: byte {error.start} is not UTF-8 text") from error
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield (_jsonl_prompt(line, f"{path}, line {number}", workload.field) if path.suffix == ".jsonl" else line)
+    for line in read_lines(path):
+        yield _jsonl_prompt(line, workload.field) if path.suffix == ".jsonl" else line.text
 
 
-def _jsonl_prompt(line: str, where: str, field: str) -> str:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{where}: no JSON: {error}") from error
-    prompt = row.get(field) if isinstance(row, dict) else None
+def _jsonl_prompt(line: Line, field: str) -> str:
+    row = json_object(line)
+    prompt = row.get(field)
     if not isinstance(prompt, str):
-        keys = ", ".join(row) if isinstance(row, dict) else "it is no object"
-        raise UserError(f"{where}: no text under '{field}' ({keys}): set workload.field to the prompt's key")
+        keys = ", ".join(row)
+        raise UserError(f"{line.where}: no text under '{field}' ({keys}): set workload.field to the prompt's key")
     return prompt

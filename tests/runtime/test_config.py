@@ -14,7 +14,11 @@ from runtime.typed_config import dotted_keys, read_config
 GROUPS = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "experiment"]
 CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml")]
 EXPERIMENTS = [path.stem for path in (CONF / "experiment").glob("*.yaml")]
-MANDATORY = {"model=file": ["model.source=x.gguf"], "workload=file": ["workload.path=x.txt"]}
+MANDATORY = {
+    "model=file": ["model.source=x.gguf"],
+    "workload=file": ["workload.path=x.txt"],
+    "workload=eval": ["workload.path=x.txt"],
+}
 
 
 def read(*overrides: str) -> RunConfig:

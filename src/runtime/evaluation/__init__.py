@@ -1,0 +1,1 @@
+"""How good a model is: the probabilities it gives to texts, last words and choices."""
