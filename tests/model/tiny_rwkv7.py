@@ -92,7 +92,13 @@ def fla_layout(name: str, tensor: Tensor) -> Tensor:
     return tensor if ".x_" in name and ".att." in name else tensor.squeeze()
 
 
-def write_gguf(path: Path, tensors: dict[str, Tensor], stored: T = T.F32, pieces: list[bytes] | None = None) -> Path:
+def write_gguf(
+    path: Path,
+    tensors: dict[str, Tensor],
+    stored: T = T.F32,
+    pieces: list[bytes] | None = None,
+    template: str | None = None,
+) -> Path:
     """As llama.cpp's converter lays it out; matrices are `stored` where their rows are whole blocks, decays f32."""
     writer = gguf.GGUFWriter(path, "rwkv7")
     writer.add_block_count(LAYERS)
@@ -105,6 +111,10 @@ def write_gguf(path: Path, tensors: dict[str, Tensor], stored: T = T.F32, pieces
         writer.add_tokenizer_model("rwkv")
         writer.add_token_list([repr(piece)[2:-1] for piece in pieces])
         writer.add_token_types([3] + [1] * (len(pieces) - 1))
+        writer.add_bos_token_id(0)
+        writer.add_eos_token_id(0)
+    if template is not None:
+        writer.add_chat_template(template)
 
     def put(name: str, tensor: Tensor) -> None:
         data = tensor.contiguous().numpy()
