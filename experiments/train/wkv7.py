@@ -9,44 +9,48 @@ rank-one terms, so that all u_t = S_{t-1} a_t of a chunk solve one triangular sy
 
     (I - A_ab) U = A S_0^T + A_ak V,     A_t = W_{t-1} a_t,  A_ab[t, s] = A_t . (b_s / W_s) for s < t
 
-U is linear in S_0, hence the state after a chunk is S_0 M + Z, and only that product runs chunk by chunk.
+U = P S_0^T + Q is linear in S_0, hence the state after a chunk is S_0 M + Z, and only that product runs chunk by chunk.
 """
 
 import torch
 import torch.nn.functional as F
 
-CHUNK = 16  # W >= 0.5453 ** 16 = 6e-5 (RWKV-7 limits the decay so), and 1 / W is harmless in f32
+CHUNK = 32  # W >= 0.5453 ** 32 = 4e-9 (RWKV-7 limits the decay so): W, 1 / W and their products are at home in f32
 
 
 def wkv7_chunked(
     r: torch.Tensor, log_w: torch.Tensor, k: torch.Tensor, v: torch.Tensor, a: torch.Tensor, b: torch.Tensor
 ) -> torch.Tensor:
     """y f32 [B, T, H, N] from six tensors of that shape, of any T; log_w is the logarithm of the decay."""
-    length = r.shape[1]
+    length, size = r.shape[1], r.shape[-1]
     r, log_w, k, v, a, b = (_to_chunks(x) for x in (r, log_w, k, v, a, b))  # [B, H, T / C, C, N]
-    log_decay = log_w.cumsum(-2)
+    up_to = torch.ones(CHUNK, CHUNK).tril()
+    log_decay = up_to @ log_w  # a product, as the gradient of cumsum is slow
     growth = torch.exp(-log_decay)
-    r, a = r * torch.exp(log_decay), a * torch.exp(log_decay - log_w)
-    k, b = k * growth, b * growth
-    a_k, a_b = (a @ k.mT).tril(-1), (a @ b.mT).tril(-1)  # [.., C, C]
-    r_k, r_b = (r @ k.mT).tril(), (r @ b.mT).tril()
-    # U = p S_0^T + q
-    system = torch.eye(CHUNK, device=r.device) - a_b
-    p, q = torch.linalg.solve_triangular(
-        system, torch.cat([a, a_k @ v], -1), upper=False, unitriangular=True
-    ).chunk(2, -1)
+    # One product for each pair of query (a, r) and key (b, k); a sees the tokens before it, r its own as well.
+    queries = torch.cat([a * torch.exp(log_decay - log_w), r * torch.exp(log_decay)], -2)
+    keys = torch.cat([b * growth, k * growth], -2)
+    seen = torch.cat([up_to.tril(-1).repeat(1, 2), up_to.repeat(1, 2)])
+    products = (queries @ keys.mT) * seen  # [.., 2 C, 2 C]
+    a_b, a_k = products[..., :CHUNK, :].chunk(2, -1)
+    r_bk = products[..., CHUNK:, :]
+    a, r = queries.chunk(2, -2)
+    # The diagonal is not read: `unitriangular` takes it as ones.
+    right = torch.cat([a, a_k @ v], -1)
+    p, q = torch.linalg.solve_triangular(-a_b, right, upper=False, unitriangular=True).chunk(2, -1)
     decay = torch.exp(log_decay[..., -1:, :])
-    transition = (torch.eye(r.shape[-1], device=r.device) + p.mT @ b) * decay  # M
-    gain = (q.mT @ b + v.mT @ k) * decay  # Z
-    states = _states(transition, gain)
-    y = (r + r_b @ p) @ states.mT + r_b @ q + r_k @ v
+    q_v = torch.cat([q, v], -2)
+    transition = (torch.eye(size) + p.mT @ keys[..., :CHUNK, :]) * decay  # M
+    gain = (q_v.mT @ keys) * decay  # Z
+    y = (r + r_bk[..., :CHUNK] @ p) @ _states(transition, gain).mT + r_bk @ q_v
     return y.flatten(2, 3).transpose(1, 2)[:, :length]
 
 
 def _to_chunks(x: torch.Tensor) -> torch.Tensor:
     """[B, T, H, N] -> f32 [B, H, T / C, C, N]; zeros fill the last chunk, and change nothing before them."""
-    x = F.pad(x.float(), (0, 0, 0, 0, 0, -x.shape[1] % CHUNK))
-    return x.transpose(1, 2).unflatten(2, (-1, CHUNK))
+    if padding := -x.shape[1] % CHUNK:
+        x = F.pad(x, (0, 0, 0, 0, 0, padding))
+    return x.float().transpose(1, 2).unflatten(2, (-1, CHUNK))
 
 
 def _states(transition: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:

@@ -42,7 +42,7 @@ def data(tokenizer: Tokenizer) -> TokenData:
     return encode_splits(tokenizer, splits, {corpus.name: corpus.share for corpus in CORPORA})
 
 
-@pytest.mark.parametrize("length", [1, 16, 37])
+@pytest.mark.parametrize("length", [1, 32, 75])
 def test_chunked_recurrence_equals_the_naive_one(length: int) -> None:
     torch.manual_seed(0)
     r, w, k, v, kappa, rate = torch.randn(6, 2, length, 2, 32)
