@@ -37,6 +37,16 @@ def test_reductions_along_each_axis(shape, axis, kind):
     assert torch.equal(out, reduce(x, axis).to(out.dtype))
 
 
+@pytest.mark.parametrize("shape", [(2, 32), (8, 16), (16, 4), (64, 64), (4, 256)])
+def test_a_row_does_not_depend_on_those_beside_it(shape):
+    x = torch.randn(shape)
+    together, alone = torch.empty(shape[0]), torch.empty(shape[0])
+    reduce_kernel[(1,)](x, together, R=shape[0], C=shape[1], AXIS=1, KIND="sum")
+    for i in range(shape[0]):
+        reduce_kernel[(1,)](x[i:], alone[i:], R=1, C=shape[1], AXIS=1, KIND="sum")
+    assert torch.equal(together, alone)
+
+
 @triton.jit
 def welford(mean_a, m2_a, count_a, mean_b, m2_b, count_b):
     delta = mean_b - mean_a

@@ -9,6 +9,7 @@ from triton_cpu.codegen.nest import Nests
 from triton_cpu.ttir import Block, Op
 
 _UNROLL_CHUNKS = 8  # a reduction of so few vectors is written out as a tree
+_ROWS_INSTRUCTIONS = 400  # of rows whose lanes are folded together
 _ACCUMULATORS = 4  # longer ones run several accumulators to hide the latency of an add
 
 
@@ -28,9 +29,10 @@ def emit_reduce(g: Nests, op: Op) -> None:
     vector_axis = _reduction_axis(g, op, shape, axis)
     kept = shape[:axis] + shape[axis + 1 :]
     buffers = [g.allocate(result) for result in op.results] if kept else []
+    rows = _rows_together(g, op, shape, axis) if vector_axis == axis else 0
 
     def body(index: Index) -> None:
-        totals = _reduce_lanes(g, op, shape, axis, index, horizontal=vector_axis == axis)
+        totals = _fold_rows(g, op, axis, index, rows) if rows else _totals(g, op, axis, index, horizontal=False)
         if not kept:
             for result, total in zip(op.results, totals, strict=True):
                 g.scalars[result] = total._replace(level=0)
@@ -38,8 +40,8 @@ def emit_reduce(g: Nests, op: Op) -> None:
         for buffer, total in zip(buffers, totals, strict=True):
             g.write(buffer, index, total)
 
-    if vector_axis == axis:
-        g.nest(kept, max(len(kept) - 1, 0), list(op.operands), body, width=1)
+    if rows:
+        g.nest(kept, max(len(kept) - 1, 0), list(op.operands) * rows, body, width=rows)
     else:
         kept_axis = vector_axis - (vector_axis > axis)
         g.nest(kept, kept_axis, list(op.operands), body)
@@ -55,13 +57,35 @@ def _reduction_axis(g: Nests, op: Op, shape: tuple[int, ...], axis: int) -> int:
     return best
 
 
-def _reduce_lanes(g: Nests, op: Op, shape: tuple[int, ...], axis: int, index: Index, horizontal: bool) -> list[Lane]:
-    """Totals at ``index`` of the kept axes: the vector axis is either reduced itself or one of the kept ones."""
-    outer_width = g.width
-    if horizontal:
-        g.width = min(shape[axis], g.lanes)
+def _rows_together(g: Nests, op: Op, shape: tuple[int, ...], axis: int) -> int:
+    """How many neighbouring rows are folded at once, where lanes are what is reduced."""
+    kept = shape[:axis] + shape[axis + 1 :]
+    width = min(shape[axis], g.lanes)
+    chunks = shape[axis] // width
+    if not kept or chunks > _UNROLL_CHUNKS:
+        return 1
+    rows = min(kept[-1], width)
+    while rows > 1 and rows * chunks * (1 + sum(g.planner.cost(v) for v in op.operands)) > _ROWS_INSTRUCTIONS:
+        rows //= 2
+    return rows
+
+
+def _fold_rows(g: Nests, op: Op, axis: int, index: Index, rows: int) -> list[Lane]:
+    """The totals of ``rows`` rows, as the lanes of one vector; ``index`` runs along them with the last kept axis."""
+    if rows == 1:
+        starts = [index]
+    else:
+        first = index[-1]._replace(kind=UNIFORM, stride=0)
+        starts = [(*index[:-1], g.add(first, integer(r))) for r in range(rows)]
+    g.width = min(op.operands[0].type.shape[axis], g.lanes)
+    return _across_lanes(g, op.regions[0], [_totals(g, op, axis, start, horizontal=True) for start in starts])
+
+
+def _totals(g: Nests, op: Op, axis: int, index: Index, horizontal: bool) -> list[Lane]:
+    """The reduced axis added up vector by vector: its lanes are left (horizontal), or are those of a kept axis."""
+    shape, region = op.operands[0].type.shape, op.regions[0]
     step = g.width if horizontal else 1
-    chunks, region = shape[axis] // step, op.regions[0]
+    chunks = shape[axis] // step
 
     def terms(at: Lane) -> list[Lane]:
         lane = g.lane_index(at) if horizontal else at
@@ -71,13 +95,8 @@ def _reduce_lanes(g: Nests, op: Op, shape: tuple[int, ...], axis: int, index: In
         return found
 
     if chunks <= _UNROLL_CHUNKS:
-        totals = _tree(g, region, [terms(integer(i * step)) for i in range(chunks)])
-    else:
-        totals = _accumulate(g, region, chunks, step, terms)
-    if horizontal:
-        totals = _across_lanes(g, region, totals)
-        g.width = outer_width
-    return totals
+        return _tree(g, region, [terms(integer(i * step)) for i in range(chunks)])
+    return _accumulate(g, region, chunks, step, terms)
 
 
 def _tree(g: Nests, region: Block, parts: list[list[Lane]]) -> list[Lane]:
@@ -111,25 +130,36 @@ def _accumulate(g: Nests, region: Block, chunks: int, step: int, terms) -> list[
     return _tree(g, region, [current(which, g.b.depth) for which in slots])
 
 
-def _across_lanes(g: Nests, region: Block, totals: list[Lane]) -> list[Lane]:
-    """Folds a vector onto its lower half until one lane is left."""
-    while g.width > 1:
-        full, half = g.width, g.width // 2
-        low, high = ([_half(g, lane, full, start) for lane in totals] for start in (0, half))
-        g.width = half
-        totals = combine(g, region, low, high)
-    return totals
+def _across_lanes(g: Nests, region: Block, rows: list[list[Lane]]) -> list[Lane]:
+    """Folds the lower half of each row's lanes with the upper one until one lane a row is left, in the rows' order.
+
+    Two vectors are folded into one of the same width as long as there are two; then one into one of half its width.
+    """
+    segment = g.width  # lanes that a row has left
+    while segment > 1:
+        step = min(2, len(rows))
+        pairs = [rows[i : i + step] for i in range(0, len(rows), step)]
+        halves = [
+            [_half(g, list(parts), segment, h) for parts in zip(*pair, strict=True)] for pair in pairs for h in (0, 1)
+        ]
+        g.width = g.width * step // 2
+        rows = [combine(g, region, low, high) for low, high in zip(halves[0::2], halves[1::2], strict=True)]
+        segment //= 2
+    return rows[0]
 
 
-def _half(g: Nests, lane: Lane, width: int, start: int) -> Lane:
-    scalar, half = LLVM_TYPES[lane.type], width // 2
-    full = f"<{width} x {scalar}>"
-    if half == 1:
-        ref = g.b.emit(f"extractelement {full} {lane.ref}, i64 {start}", lane.level)
-        return Lane(lane.type, UNIFORM, ref, 0, lane.level)
-    mask = ", ".join(f"i32 {start + i}" for i in range(half))
-    ref = g.b.emit(f"shufflevector {full} {lane.ref}, {full} poison, <{half} x i32> <{mask}>", lane.level)
-    return Lane(lane.type, VECTOR, ref, 0, lane.level)
+def _half(g: Nests, vectors: list[Lane], segment: int, which: int) -> Lane:
+    """The lower (0) or upper (1) halves of all segments of one or two vectors, in a row."""
+    width, size, scalar = g.width, segment // 2, LLVM_TYPES[vectors[0].type]
+    lanes = [s + which * size + i for s in range(0, width * len(vectors), segment) for i in range(size)]
+    full, level = f"<{width} x {scalar}>", max(v.level for v in vectors)
+    if len(lanes) == 1:
+        ref = g.b.emit(f"extractelement {full} {vectors[0].ref}, i64 {lanes[0]}", level)
+        return Lane(vectors[0].type, UNIFORM, ref, 0, level)
+    mask = ", ".join(f"i32 {lane}" for lane in lanes)
+    second = vectors[1].ref if len(vectors) > 1 else "poison"
+    ref = g.b.emit(f"shufflevector {full} {vectors[0].ref}, {full} {second}, <{len(lanes)} x i32> <{mask}>", level)
+    return Lane(vectors[0].type, VECTOR, ref, 0, level)
 
 
 def emit_scan(g: Nests, op: Op) -> None:
