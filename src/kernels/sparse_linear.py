@@ -28,7 +28,8 @@ class SparseMeta(NamedTuple):
     few_rows: int  # up to so many rows of x walk a list
     block_f: int  # inputs looked at in a step, when they are listed
     row_m: int  # rows of x a program of the walk holds, at most
-    row_n: int  # columns it owns
+    row_n: int  # columns it owns, at most
+    row_tile: int  # f32 accumulators it may hold: bounds row_m * row_n
     rows_at_once: int  # rows of the weight it loads before it needs the first
     tile_m: int
     tile_n: int
@@ -39,11 +40,11 @@ class SparseMeta(NamedTuple):
 
 # The CPU's are measured (docs/kernels.md). Those of GPUs compile, but have never run on one.
 META: dict[Target, SparseMeta] = {
-    "cpu": SparseMeta(8, 256, 4, 64, 1, 64, 64, 64, 1, 1),
-    "sm_80": SparseMeta(4, 1024, 4, 64, 8, 64, 64, 64, 4, 3),
-    "sm_90": SparseMeta(4, 1024, 4, 64, 8, 64, 64, 64, 4, 3),
-    "sm_100": SparseMeta(4, 1024, 4, 64, 8, 64, 64, 64, 4, 3),
-    "gfx942": SparseMeta(4, 1024, 4, 64, 8, 64, 64, 64, 4, 2),
+    "cpu": SparseMeta(8, 256, 8, 128, 256, 1, 64, 64, 64, 1, 1),
+    "sm_80": SparseMeta(4, 1024, 4, 64, 256, 8, 64, 64, 64, 4, 3),
+    "sm_90": SparseMeta(4, 1024, 4, 64, 256, 8, 64, 64, 64, 4, 3),
+    "sm_100": SparseMeta(4, 1024, 4, 64, 256, 8, 64, 64, 64, 4, 3),
+    "gfx942": SparseMeta(4, 1024, 4, 64, 256, 8, 64, 64, 64, 4, 2),
 }
 
 
@@ -85,11 +86,12 @@ def walk_kernel(
     b_acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
     for first in range(0, count, AT_ONCE):
         for i in tl.static_range(AT_ONCE):
-            # Behind the end of the list its last row is read again, and multiplied by zero.
-            i_f = tl.load(p_scratch + 1 + tl.minimum(first + i, count - 1)).to(tl.int64)
-            b_x = tl.load(p_xt + i_f).to(tl.float32)
-            if AT_ONCE > 1:
-                b_x = tl.where(first + i < count, b_x, 0.0)
+            if AT_ONCE == 1:
+                i_f = tl.load(p_scratch + 1 + first).to(tl.int64)
+                b_x = tl.load(p_xt + i_f).to(tl.float32)
+            else:  # behind the end of the list its last row is read again, and multiplied by zero
+                i_f = tl.load(p_scratch + 1 + tl.minimum(first + i, count - 1)).to(tl.int64)
+                b_x = tl.where(first + i < count, tl.load(p_xt + i_f).to(tl.float32), 0.0)
             b_acc += b_x[:, None] * load_weight(p_weight, p_scales, i_f, o_n, m_n, N)[None, :]
     p_tile = p_out + o_t[:, None] * N + o_n[None, :]
     tl.store(p_tile, b_acc.to(p_out.dtype.element_ty), mask=(o_t < T)[:, None] & (o_n < N)[None, :])
@@ -138,9 +140,10 @@ def walk_nonzero(x: Tensor, weight: Tensor | PackedColumns, scratch: Tensor, out
     data, scales, N = _check(x, weight, out)
     nonzero_kernel[(1,)](x, scratch, T, F, meta.block_f, num_warps=meta.num_warps)
     block_m = min(triton.next_power_of_2(T), meta.row_m)
-    grid = triton.cdiv(T, block_m), triton.cdiv(N, meta.row_n)
+    block_n = min(meta.row_n, meta.row_tile // block_m)
+    grid = triton.cdiv(T, block_m), triton.cdiv(N, block_n)
     walk_kernel[grid](
-        x, data, scales, scratch, out, T, F, N, N % meta.row_n == 0, block_m, meta.row_n, meta.rows_at_once,
+        x, data, scales, scratch, out, T, F, N, N % block_n == 0, block_m, block_n, meta.rows_at_once,
         num_warps=meta.num_warps,
     )  # fmt: skip
     return out

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from triton_cpu.codegen.lanes import LLVM_TYPES, UNIFORM, Lane, Pointer, integer
 from triton_cpu.codegen.nest import Nests
+from triton_cpu.codegen.prefetch import emit_prefetches
 from triton_cpu.ttir import Block, Op, Value
 
 RunBlock = Callable[[Block], None]
@@ -116,6 +117,7 @@ def emit_for(g: Nests, op: Op, run: RunBlock) -> None:
         at = g.b.emit(f"load {type}, ptr {counter}")
         g.scalars[body.args[0]] = Lane(op.operands[0].type.elem, UNIFORM, at)
         carried.load()
+        emit_prefetches(g, op)
         run(body)
         carried.update(body.ops[-1].operands)
         following = g.b.emit(f"add {'nuw' if less == 'ult' else 'nsw'} {type} {at}, {step.ref}")

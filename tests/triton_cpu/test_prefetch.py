@@ -1,0 +1,43 @@
+"""Loads at loaded addresses are prefetched some iterations ahead, and nothing else is."""
+
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def sum_listed_rows_kernel(p_table, p_list, p_out, COUNT, N: tl.constexpr):
+    o_n = tl.arange(0, N)
+    total = tl.zeros([N], dtype=tl.float32)
+    for i in range(COUNT):
+        row = tl.load(p_list + i).to(tl.int64)
+        total += tl.load(p_table + row * N + o_n)
+    tl.store(p_out + o_n, total)
+
+
+@triton.jit
+def sum_rows_kernel(p_table, p_out, COUNT, N: tl.constexpr):
+    o_n = tl.arange(0, N)
+    total = tl.zeros([N], dtype=tl.float32)
+    for i in range(COUNT):
+        total += tl.load(p_table + i * N + o_n)
+    tl.store(p_out + o_n, total)
+
+
+def test_the_list_is_not_read_behind_its_end():
+    """Behind it stand rows that do not exist: to load them would end the process."""
+    table = torch.randn(64, 32)
+    for count in (0, 2, 15, 40):
+        rows = torch.full((128,), 2**31 - 1, dtype=torch.int32)
+        rows[:count] = torch.randint(0, 64, (count,))
+        out = torch.empty(32)
+        compiled = sum_listed_rows_kernel[(1,)](table, rows, out, count, N=32)
+        torch.testing.assert_close(out, table[rows[:count].long()].sum(0), rtol=1e-5, atol=1e-5)
+        assert "llvm.prefetch" in compiled.asm["llir"]
+
+
+def test_rows_in_their_order_are_left_to_the_hardware():
+    table, out = torch.randn(9, 32), torch.empty(32)
+    compiled = sum_rows_kernel[(1,)](table, out, 9, N=32)
+    torch.testing.assert_close(out, table.sum(0), rtol=1e-5, atol=1e-5)
+    assert "llvm.prefetch" not in compiled.asm["llir"]
