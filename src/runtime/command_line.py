@@ -22,6 +22,9 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 USER_ERROR = 2
 INTERRUPTED = 130
 
+# ${checkout:<path>} in conf/ is a file of this project, wherever a run is started.
+OmegaConf.register_new_resolver("checkout", lambda path: str(CONF.parent / path), replace=True)
+
 
 def hydra_application(job: Callable[[DictConfig], None]) -> None:
     """Composes conf/ with the command line and runs `job` (once, or for each point of a sweep); ends the

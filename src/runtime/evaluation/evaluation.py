@@ -117,15 +117,8 @@ def prepare_evaluation(config: RunConfig, workload: EvalWorkload) -> Evaluation:
 
 
 def make_scorer(assembly: Assembly) -> Scorer:
-    cache, batching = assembly.executor.cache, assembly.config.batching
-    return Scorer(
-        assembly.executor,
-        assembly.ops.log_probs,
-        cache.num_blocks,
-        cache.block_size,
-        batching.token_budget,
-        batching.max_sequences,
-    )
+    batching = assembly.config.batching
+    return Scorer(assembly.executor, assembly.ops.log_probs, batching.token_budget, batching.max_sequences)
 
 
 def _is_nan(value: object) -> bool:

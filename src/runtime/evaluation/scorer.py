@@ -3,18 +3,27 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from model.batch import SequenceStep, make_batch
-from runtime.engine import Executor
+from model.batch import Batch, SequenceStep, make_batch
+from model.memory import SequenceMemory
 from runtime.evaluation.span import Score, Span
 from runtime.events import Stepped
 from runtime.kv_block_allocator import KVBlockAllocator
 
 LogProbs = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+class Executor(Protocol):
+    @property
+    def cache(self) -> SequenceMemory:
+        """The memory that `step` reads and writes."""
+
+    def step(self, batch: Batch) -> Tensor:
+        """Logits f32 [L, V] of the batch's logit rows."""
 
 
 class Scorer:
@@ -25,19 +34,9 @@ class Scorer:
     full, nothing is padded, and a span may be longer than a step.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        log_probs: LogProbs,
-        blocks: int,
-        block_size: int,
-        token_budget: int,
-        max_sequences: int,
-    ) -> None:
+    def __init__(self, executor: Executor, log_probs: LogProbs, token_budget: int, max_sequences: int) -> None:
         self._executor = executor
         self._log_probs = log_probs
-        self._blocks = blocks
-        self._block_size = block_size
         self._token_budget = token_budget
         self._max_sequences = max_sequences
 
@@ -46,7 +45,8 @@ class Scorer:
 
         All tokens of a span but its last fit the cache and the model's context.
         """
-        allocator = KVBlockAllocator(self._blocks)
+        cache = self._executor.cache
+        allocator = KVBlockAllocator(cache.num_blocks)
         waiting = iter(spans)
         upcoming = next(waiting, None)
         cut: _Feed | None = None  # the span that goes on in the next step
@@ -56,7 +56,7 @@ class Scorer:
             feeds = [cut] if cut else []
             budget = self._token_budget - (cut.take(self._token_budget) if cut else 0)
             while upcoming and budget and len(feeds) < self._max_sequences:
-                blocks = -(-(len(upcoming.tokens) - 1) // self._block_size)
+                blocks = -(-(len(upcoming.tokens) - 1) // cache.block_size)
                 if blocks > allocator.free_blocks:
                     break
                 feeds.append(_Feed(upcoming, allocator.allocate(blocks)))
@@ -82,7 +82,7 @@ class Scorer:
         """Runs one step and hands the results to the feeds. Returns the seconds in the model."""
         parts = [feed.part() for feed in feeds]
         before = time.perf_counter()
-        logits = self._executor.step(make_batch([part.step for part in parts], self._block_size))
+        logits = self._executor.step(make_batch([part.step for part in parts], self._executor.cache.block_size))
         seconds = time.perf_counter() - before
         following = [token for part in parts for token in part.following]
         targets = torch.tensor(following, dtype=torch.int32, device=logits.device)
