@@ -10,8 +10,9 @@ from rich.console import Console
 
 from model.errors import ModelFileError
 from runtime.command_line import INTERRUPTED
-from runtime.config import RunConfig, WandbTracking
+from runtime.config import EvalWorkload, RunConfig, WandbTracking
 from runtime.errors import UserError
+from runtime.evaluation.evaluation import prepare_evaluation
 from runtime.generation import prepare_generation
 from runtime.job import Job
 from runtime.observer import Observer
@@ -53,4 +54,6 @@ def serve(config: RunConfig, composed: DictConfig, path: Path, group: str | None
 
 def _prepare(config: RunConfig) -> Job:
     """Everything that can find a fault of the user's, before anything is done or written."""
+    if isinstance(config.workload, EvalWorkload):
+        return prepare_evaluation(config, config.workload)
     return prepare_generation(config, config.workload)
