@@ -82,7 +82,7 @@ def test_compiled_kernels_agree(tiny_file: Callable[[str], TinyFile], variant: s
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("weights", ["f32", "bf16"])
+@pytest.mark.parametrize("weights", ["f32", "bf16", "f16", "q8_0"])
 @pytest.mark.parametrize("activations", [torch.float32, torch.bfloat16])
 def test_lower_precision_is_rounding_only(
     any_tiny_file: TinyFile, weights: Any, activations: torch.dtype
@@ -92,4 +92,4 @@ def test_lower_precision_is_rounding_only(
     for tokens, logits in zip(MIXED[0], run(executor, *MIXED), strict=True):
         expected = any_tiny_file.logits(tokens)
         error = (logits - expected).square().mean().sqrt() / expected.square().mean().sqrt()
-        assert error < (1e-5 if exact else 0.04)
+        assert error < (1e-5 if exact else 0.08 if weights == "q8_0" else 0.04)
