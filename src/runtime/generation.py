@@ -1,12 +1,11 @@
-"""A run that generates text: prompts served together, or a conversation."""
+"""A run that generates text: prompts served together."""
 
 from pathlib import Path
 
 from rich.console import Console
 
 from runtime.assembly import Assembly, assemble
-from runtime.chat import converse
-from runtime.config import ChatWorkload, FileWorkload, PromptsWorkload, RunConfig, SamplingConfig
+from runtime.config import FileWorkload, PromptsWorkload, RunConfig, SamplingConfig
 from runtime.display import make_display
 from runtime.engine import Engine
 from runtime.interrupt import DeferredInterrupt
@@ -27,24 +26,20 @@ class Generation:
         self._requests = requests
 
     def warm_up(self) -> float:
-        config = self._assembly.config
-        first = self._requests[: config.batching.max_sequences]
-        return self._assembly.warm_up(first or [make_request("Hello", config.workload, self._assembly.loaded, 0)])
+        first = self._requests[: self._assembly.config.batching.max_sequences]
+        return self._assembly.warm_up(first)
 
     def run(self, console: Console, observers: list[Observer], folder: Path) -> bool:
-        engine, config = self._assembly.engine(), self._assembly.config
-        if isinstance(config.workload, ChatWorkload):
-            return converse(console, engine, self._assembly.loaded, config, observers)
         with make_display(console, self._prompts) as display:
-            return _serve(engine, self._requests, [*observers, display])
+            return _serve(self._assembly.engine(), self._requests, [*observers, display])
 
     def report(self, console: Console) -> None:
         print_report(console, self.metrics)
 
 
-def prepare_generation(config: RunConfig, workload: PromptsWorkload | FileWorkload | ChatWorkload) -> Generation:
+def prepare_generation(config: RunConfig, workload: PromptsWorkload | FileWorkload) -> Generation:
     """Everything that can find a fault of the user's, before anything is generated or written."""
-    prompts = [] if isinstance(workload, ChatWorkload) else read_prompts(workload)
+    prompts = read_prompts(workload)
     assembly = assemble(config)
     seed = config.decoder.seed if isinstance(config.decoder, SamplingConfig) else 0
     requests = [make_request(text, workload, assembly.loaded, seed + i) for i, text in enumerate(prompts)]

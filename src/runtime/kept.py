@@ -57,8 +57,7 @@ class KeptMemory:
     def fit(self, kept: Kept, tokens: Tokens[int]) -> Kept | None:
         """Reduces what is kept to what a sequence of `tokens` begins with, its last token excluded, as the model has
         yet to see that; None (and nothing is kept) if that is none of it, or the memory cannot be cut."""
-        pairs = zip(kept.tokens, tokens[:-1], strict=False)
-        common = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(kept.tokens), len(tokens) - 1))
+        common = common_length(kept.tokens, tokens[:-1])
         if kept not in self._held or common == 0 or (common < len(kept.tokens) and not self._truncates):
             self.release(kept)
             return None
@@ -83,3 +82,8 @@ class KeptMemory:
         while blocks > self._allocator.free_blocks:
             self.release(others.pop(0))
         return True
+
+
+def common_length(a: Tokens[int], b: Tokens[int]) -> int:
+    """How many items both begin with."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from model.errors import ModelFileError
+from runtime.chat.job import Chat
+from runtime.chat.terminal import converse
 from runtime.command_line import INTERRUPTED
-from runtime.config import EvalWorkload, RunConfig, WandbTracking
+from runtime.config import ChatWorkload, EvalWorkload, RunConfig, WandbTracking
 from runtime.errors import UserError
 from runtime.evaluation.evaluation import prepare_evaluation
 from runtime.generation import prepare_generation
@@ -21,15 +24,31 @@ from runtime.run_folder import RunFolder
 PLAIN_WIDTH = 120  # of tables where the output is no terminal
 
 
-def serve(config: RunConfig, composed: DictConfig, path: Path, group: str | None) -> None:
-    """Does the workload and leaves config, events and metrics in the folder `path`. group: the sweep's name.
+def prepare_job(config: RunConfig) -> Job:
+    """The job that the workload asks for."""
+    if isinstance(config.workload, ChatWorkload):
+        return Chat(config, converse)
+    if isinstance(config.workload, EvalWorkload):
+        return prepare_evaluation(config, config.workload)
+    return prepare_generation(config, config.workload)
+
+
+def serve(
+    config: RunConfig,
+    composed: DictConfig,
+    path: Path,
+    group: str | None,
+    prepare: Callable[[RunConfig], Job] = prepare_job,
+) -> None:
+    """Does the workload and leaves config, events and metrics in the folder `path`. group: the sweep's name; prepare:
+    finds all faults of the user's, before anything is done or written.
 
     Ends the process with code 130 after Ctrl-C, with everything until then written.
     """
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     start = time.perf_counter()
     try:
-        job = _prepare(config)
+        job = prepare(config)
     except (UserError, ModelFileError):
         with suppress(OSError):  # Hydra has made the folder already; nothing ran, so nothing is kept
             path.rmdir()
@@ -50,10 +69,3 @@ def serve(config: RunConfig, composed: DictConfig, path: Path, group: str | None
     console.print(f"written to {path}", highlight=False, soft_wrap=True)
     if interrupted:
         sys.exit(INTERRUPTED)
-
-
-def _prepare(config: RunConfig) -> Job:
-    """Everything that can find a fault of the user's, before anything is done or written."""
-    if isinstance(config.workload, EvalWorkload):
-        return prepare_evaluation(config, config.workload)
-    return prepare_generation(config, config.workload)

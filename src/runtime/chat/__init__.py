@@ -1,0 +1,1 @@
+"""Conversations with a model, on the terminal and in the browser."""
