@@ -9,6 +9,9 @@ The output is read off the state before the token, so that both sums over keys r
 changed in place:
 
     y = S (exp(log_w) * r) + (S a) (b . r) + v (k . r)
+
+Where a query is split into steps changes no bit of the result, unless one of the steps is long enough for the chunked
+form (`kernels.wkv7_chunked`), which rounds differently.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -23,20 +26,25 @@ from torch import Tensor
 from kernels.checks import check_tensor
 from kernels.targets import Target, target_of
 from kernels.wkv7_arguments import FRESH, check_arguments
+from kernels.wkv7_chunked import wkv7_chunked
+
+NEVER = 2**31 - 1
 
 
 class Wkv7Meta(NamedTuple):
     block_v: int  # rows of the state in a program
     num_warps: int
+    chunk_from: int  # tokens of a query from which the chunked form is faster
 
 
 # The CPU's are measured: a whole head's state stays in the first cache, and what its keys need is computed once.
+# Chunks need as many multiply-adds there as the recurrence, which has no latency to hide: they take 1.3 of its time.
 META: dict[Target, Wkv7Meta] = {
-    "cpu": Wkv7Meta(128, 1),
-    "sm_80": Wkv7Meta(16, 1),
-    "sm_90": Wkv7Meta(16, 1),
-    "sm_100": Wkv7Meta(16, 1),
-    "gfx942": Wkv7Meta(16, 1),
+    "cpu": Wkv7Meta(128, 1, NEVER),
+    "sm_80": Wkv7Meta(16, 1, 64),
+    "sm_90": Wkv7Meta(16, 1, 64),
+    "sm_100": Wkv7Meta(16, 1, 64),
+    "gfx942": Wkv7Meta(16, 1, 64),
 }
 
 
@@ -46,12 +54,12 @@ def advance(b_s, b_sa, b_w, b_k, b_v, b_b):
     return b_s * b_w[None, :] + b_sa[:, None] * b_b[None, :] + b_v[:, None] * b_k[None, :]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["end_len"])
 def wkv7_kernel(
-    p_r, p_log_w, p_k, p_v, p_a, p_b, p_state, p_slots, p_cu_seqlens, p_log_lens, p_out, p_snapshots, H,
+    p_r, p_log_w, p_k, p_v, p_a, p_b, p_state, p_slots, p_cu_seqlens, p_log_lens, p_out, p_snapshots, end_len, H,
     FRESH: tl.constexpr, N: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
-    """One sequence, one head, BLOCK_V rows of its state."""
+    """One sequence of less than end_len tokens, one head, BLOCK_V rows of its state."""
     i_s = tl.program_id(0)
     i_h = tl.program_id(1).to(tl.int64)
     o_k = tl.arange(0, N)
@@ -63,7 +71,7 @@ def wkv7_kernel(
     if slot < 0:
         for t in range(first, end):
             tl.store(p_out + (t * H + i_h) * N + o_v, tl.zeros([BLOCK_V], dtype=tl.float32))
-    else:
+    elif end - first < end_len:
         mode = tl.load(p_log_lens + slot)
         if mode < 0:
             p_tile = p_state + (slot * H + i_h) * (N * N) + o_tile
@@ -108,10 +116,13 @@ def wkv7(
         check_tensor("snapshots", snapshots, (torch.int32,), (T,), r.device)
     meta = META[target_of(r.device)]
     block_v = min(meta.block_v, N)
+    chunk_from = meta.chunk_from if snapshots is None else NEVER
     wkv7_kernel[(len(slots), H, N // block_v)](
-        r, log_w, k, v, a, b, state, slots, cu_seqlens, log_lens, out, snapshots, H, FRESH, N, block_v,
+        r, log_w, k, v, a, b, state, slots, cu_seqlens, log_lens, out, snapshots, chunk_from, H, FRESH, N, block_v,
         num_warps=meta.num_warps,
     )  # fmt: skip
+    if max_query_len >= chunk_from:
+        wkv7_chunked(r, log_w, k, v, a, b, state, slots, cu_seqlens, log_lens, out, chunk_from)
     return out
 
 
