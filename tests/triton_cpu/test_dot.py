@@ -69,3 +69,18 @@ def test_an_accumulator_that_others_read_too():
         torch.testing.assert_close(history[step], total, rtol=1e-4, atol=1e-4)
         total = total * 0.5 + a @ a
     torch.testing.assert_close(out, total, rtol=1e-4, atol=1e-4)
+
+
+@triton.jit
+def biased_kernel(p_a, p_bias, p_out, N: tl.constexpr):
+    o_n = tl.arange(0, N)
+    o = o_n[:, None] * N + o_n[None, :]
+    a = tl.load(p_a + o)
+    tl.store(p_out + o, tl.dot(a, a, input_precision="ieee") + tl.load(p_bias + o_n)[None, :])
+
+
+def test_a_bias_that_the_sum_starts_from_is_written_along_its_rows():
+    a, bias, out = torch.randn(32, 32), torch.randn(32), torch.empty(32, 32)
+    compiled = biased_kernel[(1,)](a, bias, out, N=32)
+    torch.testing.assert_close(out, a @ a + bias, rtol=1e-4, atol=1e-4)
+    assert "scatter" not in compiled.asm["llir"]

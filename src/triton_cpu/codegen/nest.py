@@ -22,19 +22,30 @@ class Nests(Evaluation):
 
     def materialise(self, value: Value, into: Buffer | None = None) -> Buffer:
         """Computes a tile into memory."""
-        axis = self.best_axis(value.type.shape, [value])
         buffer = into or self.allocate(value)
+        axis = self.best_axis(value.type.shape, [value], into=buffer)
         self.nest(value.type.shape, axis, [value], lambda i: self.write(buffer, i, self.evaluate(value, i)))
         return buffer
 
-    def best_axis(self, shape: tuple[int, ...], values: list[Value], stores: list[Value] | None = None) -> int:
-        """The axis to vectorise: the one that makes the memory accesses of ``values`` cheapest."""
+    def best_axis(
+        self,
+        shape: tuple[int, ...],
+        values: list[Value],
+        stores: list[Value] | None = None,
+        into: Buffer | None = None,
+    ) -> int:
+        """The axis to vectorise: the one that makes the memory accesses of ``values`` cheapest.
+
+        What is written counts too: through the pointers ``stores``, or into a buffer.
+        """
         best, best_cost = max(len(shape) - 1, 0), float("inf")
         for axis in reversed(range(len(shape))):
             width = min(shape[axis], self.lanes)
             cost = sum(self.access_cost(v, axis, width, set()) for v in values)
             for pointer in stores or ():
                 cost += 1.0 / width if self.planner.stride(pointer, axis) == 1 else 1.5
+            if into is not None:
+                cost += 1.0 / width if into.strides[axis] == 1 else 1.5
             cost += 4.0 / width
             if cost < best_cost - 1e-9:
                 best, best_cost = axis, cost
