@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
-from kernels.packed import Weight
+from kernels.packed import LowRank, PackedColumns, Weight
 
 Backend = Literal["compiled", "interpret", "reference"]
 
@@ -34,6 +34,48 @@ class Linear(Protocol):
     ) -> Tensor: ...  # fmt: skip
 
 
+class TokenShift(Protocol):
+    def __call__(
+        self, x: Tensor, mixes: Tensor, state: Tensor, slots: Tensor, cu_seqlens: Tensor, sequence_ids: Tensor,
+        read_rows: Tensor, first_rows: Tensor, out: Tensor,
+    ) -> Tensor: ...  # fmt: skip
+
+
+class LowRankBranches(Protocol):
+    def __call__(
+        self, x: Tensor, decay: LowRank, rate: LowRank, gate: LowRank, value: LowRank | None, hidden: Tensor,
+        log_w: Tensor, alpha: Tensor, g: Tensor, nu: Tensor | None,
+    ) -> Tensor: ...  # fmt: skip
+
+
+class Wkv7Inputs(Protocol):
+    def __call__(
+        self, k: Tensor, v: Tensor, alpha: Tensor, nu: Tensor | None, v_first: Tensor, k_k: Tensor, k_a: Tensor,
+        head_size: int, k_out: Tensor, v_out: Tensor, a: Tensor, b: Tensor,
+    ) -> Tensor: ...  # fmt: skip
+
+
+class Wkv7(Protocol):
+    def __call__(
+        self, r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor, slots: Tensor,
+        cu_seqlens: Tensor, log_lens: Tensor, out: Tensor, max_query_len: int, snapshots: Tensor | None = None,
+    ) -> Tensor: ...  # fmt: skip
+
+
+class Wkv7Delayed(Protocol):
+    def __call__(
+        self, r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor, log: Tensor,
+        slots: Tensor, cu_seqlens: Tensor, log_lens: Tensor, out: Tensor,
+    ) -> Tensor: ...  # fmt: skip
+
+
+class TimeMixOutput(Protocol):
+    def __call__(
+        self, y: Tensor, r: Tensor, k: Tensor, v: Tensor, g: Tensor, weight: Tensor, bias: Tensor, r_k: Tensor,
+        eps: float, out: Tensor,
+    ) -> Tensor: ...  # fmt: skip
+
+
 class Sample(Protocol):
     def __call__(
         self, logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, seeds: Tensor,
@@ -47,17 +89,31 @@ class Ops(NamedTuple):
     backend: Backend
     embedding: Callable[[Tensor, Weight, Tensor], Tensor]
     add_rms_norm: Callable[[Tensor, Tensor, float, Tensor, Tensor | None], Tensor]
+    add_layer_norm: Callable[[Tensor, Tensor, Tensor, float, Tensor, Tensor | None], Tensor]
     linear: Linear
+    sparse_linear: Callable[[Tensor, Tensor | PackedColumns, Tensor, Tensor], Tensor]
     swiglu: Callable[[Tensor, Weight, Weight, Tensor], Tensor]
     rope_and_cache: RopeAndCache
     paged_attention: PagedAttention
+    token_shift: TokenShift
+    low_rank: LowRankBranches
+    wkv7_inputs: Wkv7Inputs
+    wkv7: Wkv7
+    wkv7_delayed: Wkv7Delayed
+    wkv7_fold: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    time_mix_output: TimeMixOutput
     mask_logits: Callable[[Tensor, Tensor, Tensor], None]
     argmax: Callable[[Tensor, Tensor], Tensor]
     log_probs: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     sample: Sample
 
 
-MODULES = {"add_rms_norm": "rms_norm", "rope_and_cache": "rope"}  # of the others the module has the name
+MODULES = {  # of the others the module has the name
+    "add_rms_norm": "rms_norm",
+    "add_layer_norm": "layer_norm",
+    "rope_and_cache": "rope",
+    "wkv7_fold": "wkv7_delayed",
+}
 
 
 def load_ops(backend: Backend) -> Ops:

@@ -33,6 +33,7 @@ class Rwkv7Workspace(NamedTuple):
     mixed: Tensor  # [T, D], what time mix gives to its output projection
     hidden: Tensor  # flat, T times the most ranks of a layer: inside of the low-rank branches
     squared: Tensor  # [T, F]
+    scratch: Tensor  # i32 [F + 1], for sparse_linear
     rows: Tensor  # [L, D], the wanted rows of normed
     logits: Tensor  # f32 [L, vocab_size]
 
@@ -47,6 +48,7 @@ def cut_rwkv7_workspace(pool: BufferPool, config: Rwkv7Config, ranks: int, token
         **{name: pool.buffer(name, tokens, width, torch.float32) for name in ("residual", "log_w", "y")},
         shifted=pool.buffer("shifted", tokens, MOST_MIXES * width).view(-1),
         hidden=pool.buffer("hidden", tokens, ranks).view(-1),
+        scratch=pool.buffer("scratch", 1, config.ffn_width + 1, torch.int32).view(-1),
         squared=pool.buffer("squared", tokens, config.ffn_width),
         rows=pool.buffer("rows", rows, width),
         logits=pool.buffer("logits", rows, config.vocab_size, torch.float32),
