@@ -5,9 +5,10 @@ from kernels import bench
 
 
 @pytest.mark.skipif(INTERPRETED, reason="measures compiled kernels")
-def test_prints_a_line_a_case(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kernel", ["add_rms_norm", "wkv7_fold"])
+def test_prints_a_line_a_case(kernel: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(bench, "SECONDS", 1e-9)  # one call each
-    monkeypatch.setattr("sys.argv", ["bench", "add_rms_norm"])
+    monkeypatch.setattr("sys.argv", ["bench", kernel])
     bench.main()
     header, *lines = capsys.readouterr().out.splitlines()[2:]
     assert header.split()[:2] == ["kernel", "shape"]
