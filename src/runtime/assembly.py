@@ -3,17 +3,19 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from kernels.ops import Ops, load_ops
-from model.config import LlamaConfig
 from model.executor import ModelExecutor
 from model.fingerprint import model_fingerprint
 from model.kv_cache import KVCache
+from model.llama import Llama
 from model.loader import LoadedModel, load_model
+from model.rwkv7_model import Rwkv7
 from model.source import resolve
+from model.state_cache import StateCache
 from runtime.config import CacheConfig, KernelsConfig, RunConfig, SamplingConfig
 from runtime.decoder.greedy import Greedy
 from runtime.decoder.sampling import Sampling
@@ -33,7 +35,7 @@ class Assembly(NamedTuple):
     config: RunConfig
     ops: Ops
     loaded: LoadedModel
-    executor: ModelExecutor
+    executor: ModelExecutor[Any]
     fingerprint: str  # of the weights: what is saved of one model means nothing to another
 
     def engine(self) -> Engine:
@@ -74,10 +76,7 @@ def assemble(config: RunConfig) -> Assembly:
         device=device,
         max_context=config.model.max_context,
     )
-    sequence_blocks = -(-loaded.model.max_context // config.cache.block_size)
-    most_blocks = config.batching.max_sequences * sequence_blocks
-    blocks = config.cache.blocks or min(most_blocks, _blocks_in_budget(config.cache, loaded.config))
-    cache = KVCache(loaded.config, blocks, config.cache.block_size, DTYPES[config.cache.dtype], device)
+    cache = _memory(loaded.model, config)
     return Assembly(config, ops, loaded, ModelExecutor(loaded.model, cache, ops), model_fingerprint(path))
 
 
@@ -102,9 +101,21 @@ def _device(config: KernelsConfig) -> torch.device:
     return torch.device(config.device)
 
 
-def _blocks_in_budget(config: CacheConfig, model: LlamaConfig) -> int:
-    token_values = 2 * model.n_layers * model.n_kv_heads * model.head_dim  # keys and values
-    block_bytes = token_values * config.block_size * DTYPES[config.dtype].itemsize
+def _memory(model: Llama | Rwkv7, config: RunConfig) -> KVCache | StateCache:
+    """Room for all sequences at once, each as long as it can be, or for as much of that as memory is allowed."""
+    cache, sequences = config.cache, config.batching.max_sequences
+    if isinstance(model, Rwkv7):
+        slots = min(sequences, _blocks_in_budget(cache, StateCache.slot_bytes(model.config, cache.state_log)))
+        return StateCache(model.config, cache.blocks or slots, cache.state_log, model.device)
+    dtype = DTYPES[cache.dtype]
+    blocks = min(
+        sequences * -(-model.max_context // cache.block_size),
+        _blocks_in_budget(cache, KVCache.block_bytes(model.config, cache.block_size, dtype)),
+    )
+    return KVCache(model.config, cache.blocks or blocks, cache.block_size, dtype, model.device)
+
+
+def _blocks_in_budget(config: CacheConfig, block_bytes: int) -> int:
     blocks = config.memory_mib * 2**20 // block_bytes
     if blocks == 0:
         raise ConfigError(

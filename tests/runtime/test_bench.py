@@ -8,10 +8,20 @@ from rich.console import Console
 
 from runtime.bench.child import Engine, Outcome, run_engine
 from runtime.bench.measure import run_case
-from runtime.bench.spec import CASES, Case, Result, Spec
+from runtime.bench.spec import ATTENTION_CASES, Case, Result, Spec, dump_spec, load_spec
 from runtime.bench.table import print_table
 
-SPEC = Spec(model="m.gguf", threads=1, runs=1, prompts=[[1]], text=[1], variant="", output="", cache_dir="")
+SPEC = Spec(
+    model="m.gguf",
+    cases=ATTENTION_CASES,
+    threads=1,
+    runs=1,
+    prompts=[[1]],
+    text=[1],
+    variant="",
+    output="",
+    cache_dir="",
+)
 RIGHT = list(range(20))
 
 
@@ -62,20 +72,33 @@ def test_decoding_is_timed_without_the_prompt(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_table_has_ratios_and_no_speed_for_wrong_results() -> None:
     def outcome(name: str, rate: float, predictions: list[int]) -> Outcome:
-        result = Result("v", rates={case.name: rate for case in CASES}, predictions=predictions)
+        result = Result(
+            "v",
+            rates={case.name: rate for case in ATTENTION_CASES if name != "alone" or case.batch == 1},
+            predictions=predictions,
+        )
         return Outcome(Engine(name, "", ""), result)
 
     file = StringIO()
     wrong = [*RIGHT[:-3], 0, 0, 0]
     print_table(
         Console(file=file, width=200),
+        ATTENTION_CASES,
+        [outcome("ours", 50.0, RIGHT), outcome("ours again", 75.0, RIGHT)],
         [
-            outcome("ours", 50.0, RIGHT),
             outcome("transformers f32", 25.0, RIGHT),
+            outcome("alone", 20.0, RIGHT),
             outcome("broken", 9999.0, wrong),
             Outcome(Engine("gone", "", ""), None, "crashed: SIGSEGV", crashed=True),
         ],
     )
     table = file.getvalue()
-    assert "25.0 (2.00 x)" in table and "9999" not in table and "wrong results" in table
+    assert "50.0 (2.00 x)" in table and "75.0 (3.00 x)" in table
+    assert "9999" not in table and "wrong results" in table
+    (alone,) = (line for line in table.splitlines() if "alone" in line)
+    assert alone.split().count("-") == sum(case.batch > 1 for case in ATTENTION_CASES)
     assert "gone: crashed: SIGSEGV" in table
+
+
+def test_a_spec_survives_its_way_to_the_child() -> None:
+    assert load_spec(dump_spec(SPEC)) == SPEC

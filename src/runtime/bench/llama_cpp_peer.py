@@ -11,12 +11,11 @@ import llama_cpp
 import numpy as np
 
 from runtime.bench.measure import main
-from runtime.bench.spec import CASES, Spec
+from runtime.bench.spec import Spec
 
 FLASH_ATTENTION = {"off": 0, "on": 1}
 MAX_FED = 2048  # tokens that one call may take
 MICRO_BATCH = 512
-MAX_CONTEXT = max(case.context + case.steps for case in CASES) // 256 * 256 + 256
 
 
 @llama_cpp.llama_log_callback
@@ -38,6 +37,7 @@ class LlamaCppRunner:
             raise RuntimeError(f"llama.cpp cannot load {spec.model}")
         self._attention = FLASH_ATTENTION[attention]
         self._threads = spec.threads
+        self._max_context = max(case.context + case.steps for case in spec.cases) // 256 * 256 + 256
         self._context, self._sequences = None, 0
         self._batch = llama_cpp.llama_batch_init(MAX_FED, 0, 1)
         vocabulary = llama_cpp.llama_model_get_vocab(self._model)
@@ -77,7 +77,7 @@ class LlamaCppRunner:
         if self._context:
             llama_cpp.llama_free(self._context)
         params = llama_cpp.llama_context_default_params()
-        params.n_seq_max, params.n_ctx = sequences, sequences * MAX_CONTEXT
+        params.n_seq_max, params.n_ctx = sequences, sequences * self._max_context
         params.n_batch, params.n_ubatch = MAX_FED, MICRO_BATCH
         params.n_threads = params.n_threads_batch = self._threads
         params.flash_attn_type = self._attention

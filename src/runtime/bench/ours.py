@@ -17,6 +17,7 @@ from runtime.request import Request
 from runtime.typed_config import read_config
 
 NEW_TOKENS = 256  # more than any case decodes
+MAX_CONTEXT = 1024
 
 
 class DecodeTime(NamedTuple):
@@ -96,13 +97,13 @@ def _settings(spec: Spec) -> RunConfig:
                 "source": spec.model,
                 "sha256": None,
                 "cache_dir": None,
-                "max_context": 1024,
+                "max_context": MAX_CONTEXT,
                 "dtype": dtype,
                 "weights": weights,
             },
             "decoder": {"name": "greedy"},
-            "batching": {"token_budget": 4096, "max_sequences": 8},
-            "cache": {"block_size": 32, "blocks": None, "memory_mib": 1024, "dtype": dtype},
+            "batching": {"token_budget": 4096, "max_sequences": max(case.batch for case in spec.cases)},
+            "cache": {"block_size": 32, "blocks": None, "memory_mib": 1024, "dtype": dtype, "state_log": 8},
             "kernels": {"backend": "compiled", "device": "cpu", "threads": spec.threads},
             "workload": {
                 "name": "prompts",

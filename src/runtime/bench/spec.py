@@ -22,22 +22,24 @@ class Case:
         return self.batch * (self.steps or self.context)
 
 
-CASES = (
-    Case("prefill 512", 1, 512, 0),
+_COMMON = (Case("prefill 512", 1, 512, 0), Case("decode, empty", 1, 1, 128), Case("decode, at 512", 1, 512, 128))
+ATTENTION_CASES = (
+    _COMMON[0],
     Case("prefill 8x512", 8, 512, 0),
-    Case("decode, empty", 1, 1, 128),
-    Case("decode, at 512", 1, 512, 128),
+    *_COMMON[1:],
     Case("decode, 8 seqs", 8, 16, 128),
 )
+RECURRENT_CASES = (*_COMMON, Case("decode, 8 seqs", 8, 16, 64), Case("decode, 32 seqs", 32, 16, 32))
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The same for all engines. prompts: token ids, as many and as long as any case needs; text: ids of
-    running text, on which the engines' predictions are compared. variant: what only one kind of engine
+    """The same for all engines. model: the file; prompts: token ids, as many and as long as any case needs; text: ids
+    of running text, on which the engines' predictions are compared. variant: what only one kind of engine
     understands."""
 
     model: str
+    cases: tuple[Case, ...]
     threads: int
     runs: int
     prompts: list[list[int]]
@@ -49,8 +51,8 @@ class Spec:
 
 @dataclass
 class Result:
-    """Tokens a second (medians) by case; predictions: the most likely next token after each token of the
-    text."""
+    """Tokens a second (medians) by case, of those that the engine can run; predictions: the most likely next token
+    after each token of the text."""
 
     version: str
     peak_rss_mib: float = 0.0
@@ -61,7 +63,8 @@ class Result:
 
 
 def load_spec(text: str) -> Spec:
-    return Spec(**json.loads(text))
+    values = json.loads(text)
+    return Spec(**values | {"cases": tuple(Case(**case) for case in values["cases"])})
 
 
 def dump_spec(spec: Spec) -> str:
