@@ -1,187 +1,105 @@
-"""RWKV-7 in any chunks, mixtures and batches, with drafts taken back, gives the logits of a plain forward pass."""
+"""RWKV_x070 as a caller of the reference class knows it."""
 
+import ast
+import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
 
-import gguf
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from plain_rwkv7 import plain_rwkv7
-from tiny_rwkv7 import VOCABULARY, tiny_rwkv7, write_pth
+from tiny_rwkv7 import HEAD, LAYERS, VOCABULARY, WIDTH, tiny_rwkv7, write_pth
+from torch import Tensor
 
-from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
-from model.executor import ModelExecutor
-from model.pth_file import PthFile
-from model.rwkv7_config import rwkv7_config
-from model.rwkv7_model import Rwkv7
-from model.rwkv7_names import OFFICIAL
-from model.rwkv7_weights import read_rwkv7_weights
-from model.state_cache import StateCache
+import model.rwkv7
+from model.errors import ModelFileError
+from model.rwkv7 import RWKV_x070
 
-SLOTS, LOG = 6, 4
-CPU = torch.device("cpu")
-Executor = ModelExecutor[StateCache]
-MakeExecutor = Callable[..., Executor]
-
-
-class Feed(NamedTuple):
-    """What one sequence gets in a step: so many of its tokens, then so many drafts, which are wrong."""
-
-    tokens: int
-    drafts: int
-
-
-class Schedule(NamedTuple):
-    sequences: list[list[int]]
-    steps: list[list[Feed]]
+TOKENS = [5, 9, 200, 31, 7, 77, 8, 1, 1, 30, 42, 250]
+MakeModel = Callable[..., RWKV_x070]
 
 
 @pytest.fixture(scope="module")
-def make_executor(tmp_path_factory: pytest.TempPathFactory) -> MakeExecutor:
-    path: Path = write_pth(tmp_path_factory.mktemp("rwkv7") / "tiny.pth", tiny_rwkv7())
-    file = PthFile(path)
-    config = rwkv7_config(file, OFFICIAL)
-    exact = read_rwkv7_weights(file, OFFICIAL, config, "f32", CPU)
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
+    path = write_pth(tmp_path_factory.mktemp("rwkv7") / "tiny.pth", tiny_rwkv7())
 
-    def make(backend: Any = "reference", log: int = LOG, weights: Any = "f32", dtype: Any = torch.float32) -> Executor:
-        read = read_rwkv7_weights(file, OFFICIAL, config, weights, CPU)
-        read = read._replace(embedding=exact.embedding)
-        cache = StateCache(config, SLOTS, log, CPU)
-        return ModelExecutor(Rwkv7(config, read, dtype, CPU), cache, load_ops(backend))
+    def make(**other: int) -> RWKV_x070:
+        sizes = {"n_layer": LAYERS, "n_embd": WIDTH, "vocab_size": VOCABULARY, "head_size": HEAD}
+        return RWKV_x070(SimpleNamespace(MODEL_NAME=str(path).removesuffix(".pth"), **(sizes | other)))
 
     return make
 
 
-def run(executor: Executor, schedule: Schedule) -> list[torch.Tensor]:
-    """The logits after every token of each sequence."""
-    slots = [4, 0, 5, 2, 1][: len(schedule.sequences)]
-    done = [0] * len(slots)
-    logits: list[list[torch.Tensor]] = [[] for _ in slots]
-    for feeds in schedule.steps:
-        picked = [i for i, feed in enumerate(feeds) if feed.tokens]
-        steps = []
-        for i in picked:
-            fed = schedule.sequences[i][done[i] : done[i] + feeds[i].tokens] + [7] * feeds[i].drafts
-            steps.append(SequenceStep(fed, done[i], [slots[i]], len(fed)))
-        rows = executor.step(make_batch(steps, StateCache.block_size)).clone()
-        for i, part in zip(picked, rows.split([step.n_logits for step in steps]), strict=True):
-            logits[i].append(part[: feeds[i].tokens])
-            done[i] += feeds[i].tokens
-    return [torch.cat(parts) for parts in logits]
+@pytest.fixture(scope="module")
+def x070(make_model: MakeModel) -> RWKV_x070:
+    return make_model()
 
 
-@st.composite
-def schedules(draw: st.DrawFn) -> Schedule:
-    tokens = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=12)
-    sequences = draw(st.lists(tokens, min_size=1, max_size=5))
-    left, steps = [len(tokens) for tokens in sequences], []
-    while any(left):
-        largest = draw(st.sampled_from([1, 1, 1, 3, 14]))
-        counts = [draw(st.integers(0, min(n, largest))) for n in left]
-        if not any(counts):
-            counts = [min(n, 1) for n in left]
-        started = [n < len(tokens) for n, tokens in zip(left, sequences, strict=True)]
-        room = [LOG - count if ok and count else 0 for ok, count in zip(started, counts, strict=True)]
-        steps.append([Feed(n, draw(st.integers(0, max(0, most)))) for n, most in zip(counts, room, strict=True)])
-        left = [n - count for n, count in zip(left, counts, strict=True)]
-    return Schedule(sequences, steps)
+def assert_near(actual: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(actual, expected.float(), rtol=0, atol=3e-5 * float(expected.abs().max()))
 
 
-def without_drafts(schedule: Schedule) -> Schedule:
-    return Schedule(schedule.sequences, [[Feed(feed.tokens, 0) for feed in step] for step in schedule.steps])
+def test_one_by_one_and_as_a_sequence(x070: RWKV_x070) -> None:
+    expected, expected_state = plain_rwkv7(tiny_rwkv7(), TOKENS)
+    state = None
+    for token, row in zip(TOKENS, expected, strict=True):
+        logits, state = x070.forward(token, state)
+        assert_near(logits, row)
+    all_logits, sequence_state = x070.forward(TOKENS, None, full_output=True)
+    assert_near(all_logits, expected)
+    last, _ = x070.forward(TOKENS, x070.generate_zero_state())
+    assert_near(last, expected[-1])
+    assert state is not None
+    for one, other, right in zip(state, sequence_state, expected_state, strict=True):
+        assert_near(one, right)
+        assert_near(other, right)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(schedule=schedules(), log=st.sampled_from([0, LOG]))
-def test_no_schedule_changes_logits(make_executor: MakeExecutor, schedule: Schedule, log: int) -> None:
-    results = run(make_executor(log=log), schedule if log else without_drafts(schedule))
-    for tokens, logits in zip(schedule.sequences, results, strict=True):
-        expected = plain_rwkv7(tiny_rwkv7(), tokens)[0].float()
-        torch.testing.assert_close(logits, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
+def test_a_state_is_the_callers(x070: RWKV_x070, tmp_path: Path) -> None:
+    _, state = x070.forward(TOKENS[:4], None)
+    kept, shared = copy.deepcopy(state), list(state)
+    torch.save(state, tmp_path / "state.pt")
+    first, after = x070.forward(TOKENS[4], state)
+    assert after is state, "the list that was given holds the new state"
+    assert all(torch.equal(a, b) for a, b in zip(shared, kept, strict=True)), "no tensor was written into"
+    x070.forward([1, 2, 3], None)  # somebody else's tokens in between
+    for saved in (kept, shared, torch.load(tmp_path / "state.pt")):
+        again, again_after = x070.forward(TOKENS[4], saved)
+        assert torch.equal(again, first)
+        assert all(torch.equal(a, b) for a, b in zip(again_after, state, strict=True))
 
 
-TOKENS = [[5, 9, 200, 31, 7, 77, 8, 1, 1, 1, 30, 42], [100] * 9, [250, 1, 2, 3], list(range(40))]
-STEPS = [[6, 1, 0, 0], [1, 1, 1, 35], [1, 1, 1, 1], [1, 3, 1, 1], [1, 1, 1, 1], [1, 1, 0, 1], [1, 1, 0, 1]]
-MIXED = Schedule(TOKENS, [[Feed(n, 0) for n in step] for step in STEPS])
+def test_a_state_may_be_edited_and_of_another_type(x070: RWKV_x070) -> None:
+    _, state = x070.forward(TOKENS[:4], None)
+    plain, _ = x070.forward(7, copy.deepcopy(state))
+    state[1] = torch.zeros_like(state[1])
+    edited, _ = x070.forward(7, copy.deepcopy(state))
+    assert not torch.allclose(plain, edited)
+    zero = [tensor.half() for tensor in x070.generate_zero_state()]
+    assert torch.equal(x070.forward(7, zero)[0], x070.forward(7, None)[0])
 
 
-@pytest.mark.parametrize("log", [0, LOG])
-def test_compiled_kernels_agree(make_executor: MakeExecutor, log: int) -> None:
-    for tokens, logits in zip(TOKENS, run(make_executor("compiled", log), MIXED), strict=True):
-        expected = plain_rwkv7(tiny_rwkv7(), tokens)[0].float()
-        torch.testing.assert_close(logits, expected, rtol=0, atol=5e-5 * float(expected.abs().max()))
+def test_what_does_not_fit_is_refused(x070: RWKV_x070, make_model: MakeModel) -> None:
+    with pytest.raises(ValueError, match="idx: there is no token to feed"):
+        x070.forward([], None)
+    with pytest.raises(ValueError, match=f"idx: token {VOCABULARY} is not in the vocabulary"):
+        x070.forward([1, VOCABULARY], None)
+    with pytest.raises(ValueError, match="state: must be 2 times three tensors"):
+        x070.forward(1, x070.generate_zero_state()[:-1])
+    with pytest.raises(ModelFileError, match=f"n_embd is {WIDTH}, not 64 as args say"):
+        make_model(n_embd=64)
 
 
-def rounded(tensors: dict[str, torch.Tensor], weights: str) -> dict[str, torch.Tensor]:
-    """The tensors with matrices as the kernels see them, the embedding excepted."""
-
-    def as_stored(tensor: torch.Tensor) -> torch.Tensor:
-        if weights != "q8_0":
-            return tensor.to({"bf16": torch.bfloat16, "f16": torch.float16}[weights]).float()
-        if tensor.shape[1] % 32:
-            return tensor
-        blocks = gguf.quants.quantize(tensor.contiguous().numpy(), gguf.GGMLQuantizationType.Q8_0)
-        return torch.from_numpy(gguf.quants.dequantize(blocks, gguf.GGMLQuantizationType.Q8_0))
-
-    def of(name: str, tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.dim() != 2 or name == "emb.weight" or name.endswith("r_k"):
-            return tensor
-        is_turned = name[-2:] in ("w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2")
-        return as_stored(tensor.t()).t() if is_turned else as_stored(tensor)
-
-    return {name: of(name, tensor) for name, tensor in tensors.items()}
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-5), (torch.float16, 0.02), (torch.bfloat16, 0.15)])
-@pytest.mark.parametrize("weights", ["bf16", "f16", "q8_0"])
-def test_any_weights_are_read_exactly_and_activations_only_rounded(
-    make_executor: MakeExecutor, weights: str, dtype: torch.dtype, tolerance: float
-) -> None:
-    tensors = rounded(tiny_rwkv7(), weights)
-    for tokens, logits in zip(TOKENS, run(make_executor("compiled", LOG, weights, dtype), MIXED), strict=True):
-        expected = plain_rwkv7(tensors, tokens)[0].float()
-        error = (logits - expected).square().mean().sqrt() / expected.square().mean().sqrt()
-        # One token again and again makes every rounding a hundred times larger: too much for short types.
-        assert error < tolerance or (dtype != torch.float32 and len(set(tokens)) == 1)
-
-
-@pytest.mark.parametrize("log", [0, LOG])
-@pytest.mark.parametrize("cut", range(1, 9))
-def test_a_saved_state_continues_bit_for_bit(make_executor: MakeExecutor, cut: int, log: int) -> None:
-    executor, restored = make_executor("compiled", log), make_executor("compiled", log)
-    tokens = TOKENS[0]
-
-    def step(on: Executor, position: int, slot: int) -> torch.Tensor:
-        batch = make_batch([SequenceStep(tokens[position : position + 1], position, [slot], 1)], StateCache.block_size)
-        return on.step(batch).clone()
-
-    for position in range(cut):
-        step(executor, position, 3)
-    restored.cache.restore(executor.cache.save([3], cut), [1], cut)
-    for position in range(cut, len(tokens)):
-        assert torch.equal(step(executor, position, 3), step(restored, position, 1))
-
-
-def test_states_of_others_stay_as_they_are(make_executor: MakeExecutor) -> None:
-    executor = make_executor("compiled")
-    first = [SequenceStep([1, 2, 3], 0, [slot], 1) for slot in (0, 2, 5)]
-    executor.step(make_batch(first, StateCache.block_size))
-    before = {slot: executor.cache.save([slot], 3) for slot in (0, 2)}
-    for cached in (3, 4):
-        executor.step(make_batch([SequenceStep([9], cached, [5], 1)], StateCache.block_size))
-    for slot, saved in before.items():
-        for name, tensor in executor.cache.save([slot], 3).items():
-            assert torch.equal(tensor, saved[name])
-
-
-def test_a_state_that_is_not_there_is_refused(make_executor: MakeExecutor) -> None:
-    executor = make_executor()
-    executor.step(make_batch([SequenceStep([1, 2, 3, 4, 5], 0, [0], 1)], StateCache.block_size))
-    with pytest.raises(ValueError, match="slot 0 is that of 5 tokens, of which the last 0 can be taken back"):
-        executor.step(make_batch([SequenceStep([1], 4, [0], 1)], StateCache.block_size))
-    with pytest.raises(ValueError, match="cannot continue after 9"):
-        executor.step(make_batch([SequenceStep([1], 9, [0], 1)], StateCache.block_size))
+def test_it_needs_nothing_of_the_runtime() -> None:
+    seen, waiting = set(), {"model.rwkv7"}
+    source = Path(model.rwkv7.__file__).parents[1]
+    while waiting:
+        seen.add(name := waiting.pop())
+        path = source / f"{name.replace('.', '/')}.py"
+        tree = ast.parse((path if path.exists() else path.with_suffix("") / "__init__.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(name and name.split(".")[0] == "runtime" for name in names), path
+            waiting |= {name for name in names if name and name.split(".")[0] in ("model", "kernels")} - seen
