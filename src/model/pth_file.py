@@ -5,6 +5,7 @@ containers from it and stops at whatever else it asks for, so nothing of a stran
 """
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
             magic = file.read(len(_ZIP_MAGIC))
         if magic != _ZIP_MAGIC:  # a bare pickle, which older versions of torch wrote, is not even looked into
             raise ModelFileError(f"{path} is not an archive as torch.save writes it (it starts with {magic!r})")
-        values = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings(action="ignore"):  # of what is odd in a file: it is refused, or does no harm
+            values = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except ModelFileError:
         raise
     except pickle.UnpicklingError as error:
