@@ -21,11 +21,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels import matmul
 from kernels.checks import ACTIVATIONS, WeightArguments, check_tensor, check_weight
-from kernels.matmul import META, choose_tile, product
+from kernels.matmul import MatmulMeta, choose_tile, product
 from kernels.packed import LowRank, WeightFormat, weight_bytes
-from kernels.targets import target_of
+from kernels.targets import Target, target_of
 
+# Twice the rows of `linear` at once: sums over a rank are short, and what follows them is a vector of rows.
+META: dict[Target, MatmulMeta] = {target: meta._replace(row_n=8, row_tile=512) for target, meta in matmul.META.items()}
 STEP_WEIGHTS = 4096  # so many weights a program reads, about, in the form for few rows
 
 
@@ -85,7 +88,8 @@ def branch_program(
     TILES: tl.constexpr = (N + BLOCK_N - 1) // BLOCK_N
     for tile in range(i_n * STEPS, tl.minimum(i_n * STEPS + STEPS, TILES)):
         o_n = tl.arange(0, BLOCK_N).to(tl.int64)
-        o_n = tile + o_n * TILES if FEW_ROWS else tile * BLOCK_N + o_n  # rows far apart: see matmul.weight_rows
+        # Long rows are read from far apart, as by matmul.weight_rows; short ones as one stream.
+        o_n = tile + o_n * TILES if FEW_ROWS and STEPS == 1 else tile * BLOCK_N + o_n
         m_n = o_n < N
         b_out = product(
             p_x, p_weight, tl.minimum(o_t, T - 1), tl.minimum(o_n, N - 1), K,
