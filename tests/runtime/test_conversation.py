@@ -174,6 +174,10 @@ def test_a_saved_conversation_goes_on_in_another_process(tiny_gguf: Path, tmp_pa
     assert answer == expected and fed(events) < 50
     assert (other.undo(), other.undo()) == ("three", "two")
     assert hear(other, "two")[0] == answers[1]
+    assert (other.undo(), other.undo()) == ("two", "one")
+    with pytest.raises(UserError, match="no turn"):
+        other.undo()
+    assert hear(other, "one")[0] == answers[0]
 
 
 @families
@@ -232,6 +236,7 @@ def make_good(path: Path, content: bytes) -> Path:
         (b'{"messages": [], "turns": [[-1, 3, [1]]]}', "damaged"),
         (b'{"messages": [{"role": 3, "content": "a"}], "turns": [[1, 3, [1]]]}', "damaged"),
         (b'{"messages": [{"role": "user", "content": "a"}], "turns": [[0, 3, [1]]]}', "damaged"),
+        (b'{"messages": [{"role": "user", "content": "a"}], "turns": [[0, 0, []], [1, 3, [1]]]}', "damaged"),
     ],
 )
 def test_a_hostile_record_is_refused(record: bytes, words: str) -> None:

@@ -124,7 +124,8 @@ class Conversation:
         kept = self._restore(saved)
         self.reset()
         self._kept = kept
-        self._turns.extend([*turns[:-1], turns[-1]._replace(saved=None if self._memory.truncates else saved)])
+        turns[-1] = turns[-1]._replace(saved=None if self._memory.truncates else saved)
+        self._turns = deque(turns, maxlen=self._turns.maxlen)
 
     def _prepare(self, question: str) -> tuple[tuple[Message, ...], Request]:
         """The messages up to the question, and the request for the answer."""

@@ -48,6 +48,7 @@ def unpack(packed: Tensor | None, tokens: Sequence[int], vocab_size: int) -> lis
         and all(said >= 0 and shared >= 0 for said, shared, _ in ends)
         and all(0 <= token < vocab_size for turn in turns for token in turn.tokens)
         and turns
+        and all([message["role"] for message in turn.messages[-2:]] == ["user", "assistant"] for turn in turns[1:])
         and turns[-1].messages == messages
         and 0 < len(tokens) == common_length(tokens, turns[-1].tokens) < len(turns[-1].tokens)
     ):
