@@ -111,9 +111,13 @@ class Evaluation:
 def prepare_evaluation(config: RunConfig, workload: EvalWorkload) -> Evaluation:
     """Everything that can find a fault of the user's, before anything is computed or written."""
     assembly = assemble(config)
+    return Evaluation(make_scorer(assembly), read_task(workload, assembly.loaded.encoder, context_length(assembly)))
+
+
+def context_length(assembly: Assembly) -> int:
+    """Tokens of the longest sequence that model and cache can hold."""
     cache = assembly.executor.cache
-    context = min(assembly.loaded.model.max_context, cache.num_blocks * cache.block_size)
-    return Evaluation(make_scorer(assembly), read_task(workload, assembly.loaded.encoder, context))
+    return min(assembly.loaded.model.max_context, cache.num_blocks * cache.block_size)
 
 
 def make_scorer(assembly: Assembly) -> Scorer:
