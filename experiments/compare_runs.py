@@ -19,6 +19,11 @@ FIGURES = {
     "median_time_to_first_token": "first token s",
     "peak_memory_mib": "peak MiB",
     "preemptions": "preemptions",
+    "accuracy": "accuracy",
+    "accuracy_per_byte": "accuracy per byte",
+    "perplexity": "perplexity",
+    "bits_per_byte": "bits per byte",
+    "tokens_per_second": "tok/s",
 }
 
 
@@ -31,10 +36,12 @@ def main() -> None:
     settings = [dict(_flat(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))) for folder in folders]
     keys = dict.fromkeys(key for setting in settings for key in setting)
     differing = [key for key in keys if len({repr(setting.get(key)) for setting in settings}) > 1]
-    table = Table("run", *differing, *FIGURES.values())
-    for folder, setting in sorted(zip(folders, settings, strict=True), key=lambda row: _natural(row[0])):
-        summary = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["summary"]
-        figures = ["-" if summary[key] is None else f"{summary[key]:.4g}" for key in FIGURES]
+    summaries = [json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["summary"] for folder in folders]
+    names = [name for name in FIGURES if any(name in summary for summary in summaries)]
+    table = Table("run", *differing, *(FIGURES[name] for name in names))
+    rows = sorted(zip(folders, settings, summaries, strict=True), key=lambda row: _natural(row[0]))
+    for folder, setting, summary in rows:
+        figures = ["-" if summary.get(name) is None else f"{summary[name]:.4g}" for name in names]
         table.add_row("/".join(folder.parts[-2:]), *(str(setting.get(key)) for key in differing), *figures)
     Console().print(table)
 
