@@ -5,7 +5,7 @@ from kernels import bench
 
 
 @pytest.mark.skipif(INTERPRETED, reason="measures compiled kernels")
-@pytest.mark.parametrize("kernel", ["add_rms_norm", "wkv7_fold"])
+@pytest.mark.parametrize("kernel", ["add_rms_norm", "wkv7_fold", "time_mix_output"])
 def test_prints_a_line_a_case(kernel: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(bench, "SECONDS", 1e-9)  # one call each
     monkeypatch.setattr("sys.argv", ["bench", kernel])

@@ -35,9 +35,9 @@ def check(
 @pytest.mark.parametrize("dtype", ACTIVATIONS)
 @pytest.mark.parametrize(("width", "mixes"), [(1, 1), (75, 6), (300, 7)])
 def test_ragged_sequences(width: int, mixes: int, dtype: torch.dtype, guarded: Guarded) -> None:
-    """In place, fresh, appended to a log, empty, and padding; slots out of order."""
+    """In place, fresh, appended to a log, not kept, empty, and padding; slots out of order."""
     lengths, slots = [3, 1, 0, 2, 1, 1], [4, 0, 3, 1, -1, 2]
-    check(width, mixes, dtype, lengths, slots, [0, 2, 0, 0, -1], [0, 3, 1, 0, -2], guarded)
+    check(width, mixes, dtype, lengths, slots, [0, 2, 0, 0, -1], [0, 3, -1, 0, -2], guarded)
 
 
 def test_a_row_is_read_and_replaced_in_one_step(guarded: Guarded) -> None:

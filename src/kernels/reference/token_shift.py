@@ -20,7 +20,7 @@ def token_shift(
         shift = torch.cat((first, tokens[:-1])) - tokens
         out[:, begin:end] = tokens + shift * mixes[:, None, :]
         if slot >= 0:
-            for j, token in enumerate(tokens, start=int(first_rows[slot])):
-                if j >= 0:
-                    state[slot, j] = token
+            row = int(first_rows[slot])
+            skipped = max(0, -row)  # tokens that are not kept
+            state[slot, row + skipped : max(0, row + len(tokens))] = tokens[skipped:]
     return out
