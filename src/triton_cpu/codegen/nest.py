@@ -81,8 +81,12 @@ class Nests(Evaluation):
         values: list[Value],
         body: Callable[[Index], None],
         width: int | None = None,
+        reads: int = 1,
     ) -> None:
-        """Runs ``body`` at every vector index of a tile of ``shape`` whose lanes run along ``axis``."""
+        """Runs ``body`` at every vector index of a tile of ``shape`` whose lanes run along ``axis``.
+
+        At each it evaluates ``values`` at ``reads`` places.
+        """
         lanes = width or (min(shape[axis], self.lanes) if shape else 1)
         outer_width, self.width = self.width, lanes
         outer_memo, self.memo = self.memo, {}
@@ -91,8 +95,8 @@ class Nests(Evaluation):
         for size in shape:
             vectors *= size
         vectors //= lanes
-        work = vectors * (1 + sum(self.planner.cost(v) for v in values))
-        if vectors <= _UNROLL_VECTORS and work <= _UNROLL_INSTRUCTIONS:
+        work = vectors * (1 + reads * sum(self.planner.cost(v) for v in values))
+        if vectors * reads <= _UNROLL_VECTORS and work <= _UNROLL_INSTRUCTIONS:
             self._unrolled(shape, axis, order, [integer(0)] * len(shape), body)
         else:
             copies = _INNER_COPIES if work // vectors <= _INNER_INSTRUCTIONS else 1

@@ -9,7 +9,7 @@ from triton_cpu.codegen.nest import Nests
 from triton_cpu.ttir import Block, Op
 
 _UNROLL_CHUNKS = 8  # a reduction of so few vectors is written out as a tree
-_ROWS_INSTRUCTIONS = 400  # of rows whose lanes are folded together
+_ROWS_INSTRUCTIONS = 800  # of rows whose lanes are folded together
 _ACCUMULATORS = 4  # longer ones run several accumulators to hide the latency of an add
 
 
@@ -41,7 +41,8 @@ def emit_reduce(g: Nests, op: Op) -> None:
             g.write(buffer, index, total)
 
     if rows:
-        g.nest(kept, max(len(kept) - 1, 0), list(op.operands) * rows, body, width=rows)
+        reads = rows * shape[axis] // min(shape[axis], g.lanes) if rows > 1 else 1
+        g.nest(kept, max(len(kept) - 1, 0), list(op.operands), body, rows, reads)
     else:
         kept_axis = vector_axis - (vector_axis > axis)
         g.nest(kept, kept_axis, list(op.operands), body)
