@@ -134,7 +134,7 @@ class EvalWorkload:
     path: str
     kind: Literal["auto", "text", "last_word", "multiple_choice"]  # auto: as suffix and keys say
     limit: int | None  # take only the first items: lines, or windows of a text
-    window: int | None  # tokens that the model sees at once; null: its context
+    window: int  # tokens that the model sees at once, if it can see as many
     stride: int | None  # tokens of a text that each window after the first scores; null: half a window
 
     def __post_init__(self) -> None:

@@ -9,14 +9,19 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from plain_rwkv7 import plain_rwkv7
 from tiny_model import TinyModel, dense_tensors, plain_logits
+from tiny_rwkv7 import tiny_rwkv7, write_gguf
 
 from model.loader import load_model
 from model.token_encoder import TokenEncoder
+from runtime.evaluation.last_word import LastWordTask
+from runtime.evaluation.row import Row
+from runtime.evaluation.span import Score
 
 TEXT = "In the end, the inn by the sea was the thing.\nThe other inn is in the north. " * 3
 PASSAGES = ["the inn in the", "in the  end the thin", "then\nthe inn"]
@@ -26,36 +31,52 @@ QUESTIONS: list[dict[str, Any]] = [
 ]
 
 
+class Tiny(NamedTuple):
+    """A model on disk, and its logits [T, V] for one sequence in plain float64."""
+
+    path: Path
+    encoder: TokenEncoder
+    logits: Callable[[list[int]], torch.Tensor]
+
+    def log_probs(self, tokens: list[int], count: int) -> tuple[list[float], list[bool]]:
+        """Of the last tokens of a sequence, and whether each is the best."""
+        logits, targets = self.logits(tokens)[-count - 1 : -1], torch.tensor(tokens[-count:])
+        values = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+        return values.tolist(), (logits.argmax(-1) == targets).tolist()
+
+    def joined(self, context: str, continuation: str) -> tuple[list[int], int]:
+        """The tokens of both, together unless one reaches over the border, and how many are the second's."""
+        before, whole = self.encoder.encode(context, bos=True), self.encoder.encode(context + continuation, bos=True)
+        if whole[: len(before)] != before:
+            whole = before + self.encoder.encode(continuation)
+        return whole, len(whole) - len(before)
+
+
+only_llama = pytest.mark.parametrize("tiny", ["llama"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=["llama", "rwkv7"])
+def tiny(request: pytest.FixtureRequest, tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    if request.param == "llama":
+        weights = dense_tensors(tiny_gguf)
+        return Tiny(tiny_gguf, load_model(tiny_gguf).encoder, lambda tokens: plain_logits(weights, TinyModel(), tokens))
+    tensors = tiny_rwkv7()
+    pieces = [b"<s>", *(bytes([byte]) for byte in range(256)), b"the", b" the", b" in", b" inn", b"the e", b"n "]
+    path = write_gguf(tmp_path_factory.mktemp("models") / "tiny-rwkv7.gguf", tensors, pieces=pieces)
+    return Tiny(path, load_model(path).encoder, lambda tokens: plain_rwkv7(tensors, tokens)[0])
+
+
 @pytest.fixture
-def evaluate(command: Callable, tiny_gguf: Path, tmp_path: Path) -> Callable:
-    """Evaluates the tiny model in f32 on a file of this content."""
+def evaluate(command: Callable, tiny: Tiny, tmp_path: Path) -> Callable:
+    """Evaluates a tiny model in f32 on a file of this content."""
 
     def call(name: str, content: str | list[dict], *arguments: str) -> Any:
         path = tmp_path / name
         path.write_text(content if isinstance(content, str) else "".join(f"{json.dumps(row)}\n" for row in content))
-        model = ["model=file", f"model.source={tiny_gguf}", "model.dtype=f32", "cache.dtype=f32", "kernels=reference"]
+        model = ["model=file", f"model.source={tiny.path}", "model.dtype=f32", "cache.dtype=f32", "kernels=reference"]
         return command("workload=eval", f"workload.path={path}", *model, *arguments)
 
     return call
-
-
-@pytest.fixture(scope="module")
-def encoder(tiny_gguf: Path) -> TokenEncoder:
-    return load_model(tiny_gguf).encoder
-
-
-@pytest.fixture(scope="module")
-def log_probs(tiny_gguf: Path) -> Callable[[list[int], int], tuple[list[float], list[bool]]]:
-    """Log-probabilities of the last tokens of a sequence, and whether each is the best, from plain logits."""
-    tensors = dense_tensors(tiny_gguf)
-
-    def of(tokens: list[int], count: int) -> tuple[list[float], list[bool]]:
-        logits = plain_logits(tensors, TinyModel(), tokens)[-count - 1 : -1]
-        targets = torch.tensor(tokens[-count:])
-        values = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
-        return values.tolist(), (logits.argmax(-1) == targets).tolist()
-
-    return of
 
 
 def results(outcome: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -67,16 +88,16 @@ def results(outcome: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("budget", [7, 64, 512])
-def test_a_text(evaluate: Callable, encoder: TokenEncoder, log_probs: Callable, budget: int) -> None:
+def test_a_text(evaluate: Callable, tiny: Tiny, budget: int) -> None:
     settings = ["workload.window=20", "workload.stride=8", f"batching.token_budget={budget}"]
     summary, items = results(evaluate("t.txt", TEXT, *settings, "batching.max_sequences=3"))
-    tokens = encoder.encode(TEXT)
-    expected = log_probs(tokens[:21], 20)[0]
+    tokens = tiny.encoder.encode(TEXT, bos=True)
+    expected = tiny.log_probs(tokens[:21], 20)[0]
     for end in range(20, len(tokens) - 1, 8):
         stop = min(end + 8, len(tokens) - 1)
-        expected += log_probs(tokens[stop - 20 : stop + 1], stop - end)[0]
+        expected += tiny.log_probs(tokens[stop - 20 : stop + 1], stop - end)[0]
     assert len(expected) == summary["scored_tokens"] == len(tokens) - 1 == sum(item["tokens"] for item in items)
-    assert summary["scored_bytes"] == len(TEXT) - len(encoder.token_bytes(tokens[0]))
+    assert summary["scored_bytes"] == len(TEXT) - len(tiny.encoder.token_bytes(tokens[0]))
     assert summary["perplexity"] == pytest.approx(math.exp(-sum(expected) / len(expected)), rel=1e-4)
     bits = -sum(expected) / math.log(2) / summary["scored_bytes"]
     assert summary["bits_per_byte"] == pytest.approx(bits, rel=1e-5)
@@ -85,15 +106,14 @@ def test_a_text(evaluate: Callable, encoder: TokenEncoder, log_probs: Callable, 
 
 
 @pytest.mark.parametrize("settings", [["batching.token_budget=5", "batching.max_sequences=2"], []])
-def test_last_words(evaluate: Callable, encoder: TokenEncoder, log_probs: Callable, settings: list[str]) -> None:
+def test_last_words(evaluate: Callable, tiny: Tiny, settings: list[str]) -> None:
     rows = [{"text": text} for text in PASSAGES]
     summary, items = results(evaluate("w.jsonl", rows, *settings))
     sums, right = [], []
     for text, item in zip(PASSAGES, items, strict=True):
-        context = text.rpartition(" ")[0]
-        tokens = encoder.encode(text)
-        count = len(tokens) - len(encoder.encode(context))
-        values, best = log_probs(tokens, count)
+        context, space, word = text.rpartition(" ")
+        tokens, count = tiny.joined(context, space + word)
+        values, best = tiny.log_probs(tokens, count)
         sums.append(sum(values))
         right.append(all(best))
         assert item["right"] == right[-1] and item["tokens"] == count and item["word"] == text.split()[-1]
@@ -104,30 +124,25 @@ def test_last_words(evaluate: Callable, encoder: TokenEncoder, log_probs: Callab
     assert summary["kind"] == "last_word" and summary["items"] == 3 and summary["unfinished_items"] == 0
 
 
-def test_a_word_is_right_where_each_token_is_the_best(
-    evaluate: Callable, encoder: TokenEncoder, log_probs: Callable
-) -> None:
-    """The first letters that the model itself would write, found by trying them all."""
-    letters = [chr(code) for code in range(33, 127)]
-    rows = [{"text": f"the inn in {letter}"} for letter in letters]
-    _, items = results(evaluate("w.jsonl", rows, "workload.kind=last_word"))
-    for row, item in zip(rows, items, strict=True):
-        tokens = encoder.encode(row["text"])
-        assert item["right"] == all(log_probs(tokens, item["tokens"])[1])
+def test_a_word_is_right_where_each_token_is_the_best(tiny_gguf: Path) -> None:
+    rows = [Row("", 1, {"text": "in the end"})] * 2
+    task = LastWordTask(rows, load_model(tiny_gguf).encoder, 50)
+    assert math.isnan(task.figures()["accuracy"])
+    assert task.judge(0, [Score([-1.0, -2.0], [True, True])])["right"]
+    assert not task.judge(1, [Score([-0.5, -0.5], [True, False])])["right"]
+    error = math.exp(2) * 1.0  # the mean of -3 and -1 is off by 1
+    expected = {"accuracy": 0.5, "accuracy_error": 0.5, "perplexity": math.exp(2), "perplexity_error": error}
+    assert task.figures() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("settings", [["batching.token_budget=5", "batching.max_sequences=2"], []])
-def test_multiple_choice(evaluate: Callable, encoder: TokenEncoder, log_probs: Callable, settings: list[str]) -> None:
+def test_multiple_choice(evaluate: Callable, tiny: Tiny, settings: list[str]) -> None:
     summary, items = results(evaluate("c.jsonl", QUESTIONS, *settings))
     right, right_per_byte = 0, 0
     for row, item in zip(QUESTIONS, items, strict=True):
         question, separator = (row["question"], " ") if "question" in row else (row["context"], "")
-        count = len(encoder.encode(question))
-        wholes = [encoder.encode(question + separator + choice) for choice in row["choices"]]
-        if separator == "":  # a token may reach over the border: then the choice is encoded apart
-            apart = [encoder.encode(question) + encoder.encode(choice) for choice in row["choices"]]
-            wholes = [w if w[:count] == encoder.encode(question) else a for w, a in zip(wholes, apart, strict=True)]
-        sums = [sum(log_probs(whole, len(whole) - count)[0]) for whole in wholes]
+        joined = [tiny.joined(question, separator + choice) for choice in row["choices"]]
+        sums = [sum(tiny.log_probs(*tokens_and_count)[0]) for tokens_and_count in joined]
         per_byte = [value / len(choice) for value, choice in zip(sums, row["choices"], strict=True)]
         assert item["log_probs"] == pytest.approx(sums, rel=1e-4)
         assert item["chosen"] == sums.index(max(sums)) and item["chosen_per_byte"] == per_byte.index(max(per_byte))
@@ -145,21 +160,30 @@ def test_compiled_kernels_give_the_same_figures(evaluate: Callable) -> None:
     assert actual["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], rel=1e-5)
 
 
-def test_a_long_context_loses_its_beginning(evaluate: Callable, encoder: TokenEncoder, log_probs: Callable) -> None:
+def test_a_long_context_loses_its_beginning(evaluate: Callable, tiny: Tiny) -> None:
     summary, items = results(evaluate("w.jsonl", [{"text": TEXT}], "workload.window=12"))
-    tokens = encoder.encode(TEXT.rstrip())[-13:]
-    assert items[0]["log_prob"] == pytest.approx(sum(log_probs(tokens, items[0]["tokens"])[0]), rel=1e-4)
+    context, _, word = TEXT.rstrip().rpartition(" ")
+    tokens = tiny.joined(context, f" {word}")[0][-13:]
+    assert items[0]["log_prob"] == pytest.approx(sum(tiny.log_probs(tokens, items[0]["tokens"])[0]), rel=1e-4)
     assert summary["truncated_items"] == 1
 
 
+@only_llama
 def test_only_the_first_items(evaluate: Callable) -> None:
     assert results(evaluate("c.jsonl", QUESTIONS, "workload.limit=1"))[0]["items"] == 1
     assert results(evaluate("t.txt", TEXT, "workload.limit=1", "workload.window=10"))[0]["scored_tokens"] == 10
 
 
+@only_llama
+def test_a_window_is_as_long_as_model_and_cache_allow(evaluate: Callable) -> None:
+    assert results(evaluate("t.txt", TEXT))[0]["window"] == 128
+    assert results(evaluate("t.txt", TEXT, "cache.blocks=2"))[0]["window"] == 64
+
+
 GOOD = json.dumps(QUESTIONS[0])
 
 
+@only_llama
 @pytest.mark.parametrize(
     ("name", "content", "arguments", "message"),
     [
@@ -176,8 +200,6 @@ GOOD = json.dumps(QUESTIONS[0])
         ("e.jsonl", GOOD.replace('"answer": 1', '"answer": "B"'), [], "0 to 2, not 'B'"),
         ("e.jsonl", GOOD.replace('"question"', '"ask"'), [], "either 'question' or 'context' (ask, choices, answer)"),
         ("e.jsonl", GOOD, ["workload.window=2"], "line 1: 7 tokens to score: must be 1 to 2"),
-        ("e.txt", TEXT, ["workload.window=129"], "workload.window=129: model and cache hold 128 tokens"),
-        ("e.txt", TEXT, ["cache.blocks=2", "workload.window=65"], "model and cache hold 64 tokens"),
         ("e.txt", TEXT, ["workload.window=8", "workload.stride=9"], "workload.stride=9 skips tokens"),
         ("e.txt", TEXT, ["workload.limit=0"], "workload.limit must be 1 or more"),
         ("e.txt", TEXT, ["workload.path=/no/such.txt"], "workload.path=/no/such.txt: No such file"),
@@ -198,6 +220,7 @@ def test_the_experiment_needs_no_file_of_the_users(tiny_gguf: Path, command: Cal
     assert summary["scored_tokens"] == 150
 
 
+@only_llama
 def test_the_tracker_has_the_figures(evaluate: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     outcome = evaluate("t.txt", TEXT, "tracking=wandb", "workload.window=20")

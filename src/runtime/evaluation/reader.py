@@ -20,9 +20,7 @@ def read_task(workload: EvalWorkload, encoder: TokenEncoder, context: int) -> Ta
     Raises UserError naming the file, the line and what is wrong with it.
     """
     path = Path(workload.path)
-    window = workload.window or context
-    if window > context:
-        raise ConfigError(f"workload.window={window}: model and cache hold {context} tokens")
+    window = min(workload.window, context)
     kind = _kind_of(path) if workload.kind == "auto" else workload.kind
     if kind == "text":
         stride = workload.stride or max(1, window // 2)

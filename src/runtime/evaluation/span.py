@@ -36,7 +36,7 @@ def continuation_span(encoder: TokenEncoder, context: str, continuation: str, wi
     whole = encoder.encode(context + continuation, bos=True)
     after = whole[len(before) :] if whole[: len(before)] == before else encoder.encode(continuation)
     if not after or len(after) > window:
-        raise UserError(f"{len(after)} tokens to score: must be 1 to {window}, the tokens that the model sees at once")
+        raise UserError(f"{len(after)} tokens to score: must be 1 to {window} (the model's context, or the window)")
     tokens = (before or [start_token(encoder)]) + after
     dropped = max(0, len(tokens) - 1 - window)
     return Span(tokens[dropped:], len(after), dropped)

@@ -23,6 +23,7 @@ class TextTask:
         self.items = [[span] for span in islice(window_spans(tokens, window, stride), limit)]
         if not self.items:
             raise UserError(f"workload.path={path}: a text needs two tokens, this one has {len(tokens)}")
+        self._reading = {"window": window, "stride": stride}
         self._token_bytes = encoder.token_bytes
         self._tokens = 0
         self._bytes = 0
@@ -37,8 +38,8 @@ class TextTask:
         return {"window": number, "tokens": span.scored, "bytes": text_bytes, "log_prob": score.log_prob}
 
     def figures(self) -> dict[str, float]:
-        per_token, per_byte = (self._log_prob / max(count, 1) for count in (self._tokens, self._bytes))
-        return {
+        per_token, per_byte = (self._log_prob / count if count else math.nan for count in (self._tokens, self._bytes))
+        return self._reading | {
             "scored_tokens": self._tokens,
             "scored_bytes": self._bytes,
             "perplexity": perplexity(per_token),
