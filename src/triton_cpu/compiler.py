@@ -92,7 +92,10 @@ class CPUBackend(BaseBackend):
 
         host = host_machine()
         vector_bits = 512 if host.has("avx512f") else 256 if host.has("avx2") else 128
-        target = Target(vector_bits, bf16_dot=host.has("avx512bf16"), fp_fusion=options.enable_fp_fusion)
+        # Intel's processors, the only ones with AVX512-FP16, multiply two pairs of bf16 at a quarter of the rate at
+        # which they multiply f32: there f32 is twice as fast, and exact.
+        bf16_dot = host.has("avx512bf16") and not host.has("avx512fp16")
+        target = Target(vector_bits, bf16_dot=bf16_dot, fp_fusion=options.enable_fp_fusion)
         kernel = lower(str(module), target)
         metadata["name"] = kernel.name
         metadata["shared"] = 0

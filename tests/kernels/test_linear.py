@@ -37,6 +37,12 @@ def test_every_activation(tokens: int, dtype: torch.dtype, weight_format: Weight
     check(normal((tokens, 160), dtype), make_weight(70, 160, weight_format), guarded)
 
 
+@pytest.mark.parametrize("dtype", ACTIVATIONS)
+@pytest.mark.parametrize("tokens", [1, 16, 40])
+def test_whole_steps(tokens: int, dtype: torch.dtype, guarded: Guarded) -> None:
+    check(normal((tokens, 256), dtype), normal((70, 256), dtype, seed=1), guarded)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 33), (12, 1, 70), (12, 65, 7)])
 def test_odd_shapes_with_bias(shape: tuple[int, int, int], guarded: Guarded) -> None:
     tokens, rows, columns = shape

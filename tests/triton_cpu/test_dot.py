@@ -1,9 +1,14 @@
 """Matrix products of every tile shape and element type, chained and accumulated."""
 
+import ctypes
+
 import pytest
 import torch
 import triton
 import triton.language as tl
+
+from triton_cpu import native
+from triton_cpu.codegen import Target, lower
 
 
 @triton.jit
@@ -30,6 +35,23 @@ def test_every_tile_shape(m, n, k, dtype, transposed):
     expected = (c.double() + 3 * a.double() @ (b.t() if transposed else b).double()).to(total)
     dot_kernel[(1,)](a, b, c, M=m, N=n, K=k, TB=transposed, STEPS=3)
     assert torch.equal(c, expected)
+
+
+@pytest.mark.skipif(not native.host_machine().has("avx512bf16"), reason="the processor has no bf16 products")
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("m, n, k", [(1, 16, 64), (8, 64, 32), (64, 32, 128)])
+def test_bf16_in_pairs(m, n, k, transposed):
+    """Compiled for pairs, whatever is faster here."""
+    a, b = (torch.randint(-4, 5, s).bfloat16() for s in ((m, k), (n, k) if transposed else (k, n)))
+    c = torch.zeros(m, n)
+    compiled = dot_kernel[(1,)](a, b, c, M=m, N=n, K=k, TB=transposed, STEPS=3)
+    kernel = lower(compiled.asm["ttir"], Target(512, bf16_dot=True))
+    assert "dpbf16ps" in kernel.llvm_ir
+    address = native.load_object(native.compile_ir(kernel.llvm_ir), kernel.name)
+    program = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int] * 6)(address)
+    c.fill_(1)
+    program((ctypes.c_void_p * 3)(a.data_ptr(), b.data_ptr(), c.data_ptr()), 0, 0, 0, 1, 1, 1)
+    assert torch.equal(c, 1 + 3 * a.float() @ (b.t() if transposed else b).float())
 
 
 @triton.jit

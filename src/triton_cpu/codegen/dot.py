@@ -7,18 +7,23 @@ updated in place when the plan found that nobody else reads it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from triton_cpu.codegen.elementwise import convert_float
 from triton_cpu.codegen.errors import UnsupportedOpError
 from triton_cpu.codegen.evaluation import Buffer, Index
 from triton_cpu.codegen.lanes import BYTES, Lane, Pointer, integer, is_float
 from triton_cpu.codegen.nest import Nests
+from triton_cpu.codegen.prefetch import NextTile
 from triton_cpu.ttir import Op, Value
 
 _ACCUMULATORS = 16  # vector registers that hold a block of the result
 _SMALL_K_UNROLL = 4
+
+Reader: TypeAlias = Callable[[Lane, Lane], Lane]  # row and k to an element
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,11 @@ def emit_dot(g: Nests, op: Op) -> None:
     pairs = _pairs(g, a.type.elem, b.type.elem, n, k)
     product = Product(m, n, k, *_element(op, a.type.elem, b.type.elem, pairs), pairs)
     into = _accumulator(g, op, c)
-    left = _packed_left(g, a, product)
+    left = _left_reader(g, a, product)
     right = _packed_right(g, b, product)
     if total != product.total:
         raise UnsupportedOpError(op, why=f"{a.type.elem} operands with {total} results")
-    _micro_kernels(g, product, left, right, into)
+    _micro_kernels(g, product, left, right, into, NextTile(g, op, b))
     g.buffers[op.result] = into
 
 
@@ -75,9 +80,22 @@ def _accumulator(g: Nests, op: Op, c: Value) -> Buffer:
     return g.materialise(c, g.allocate(op.result))
 
 
-def _packed_left(g: Nests, a: Value, p: Product) -> Buffer:
-    """[m, k] with k contiguous, so that one element is broadcast to a register from memory."""
-    return _packed(g, a, (p.m, p.k), p.elem)
+def _left_reader(g: Nests, a: Value, p: Product) -> Reader:
+    """How to read an element (or word of a pair) of the left operand, to be broadcast: k contiguous, from where it
+    lies already if nothing has to be done to it."""
+    if not p.pairs and a.type.elem == p.elem and _is_plain_load(g, a) and g.best_axis(a.type.shape, [a]) == 1:
+        return lambda row, k: _lane(g.evaluate(a, (row, k)))
+    packed = _packed(g, a, (p.m, p.k), p.elem)
+    words = Buffer(packed.ref, "i32", "", (p.m, p.k // 2), (packed.strides[0] // 2, 1)) if p.pairs else packed
+    return lambda row, k: _lane(g.read(words, (row, k)))
+
+
+def _is_plain_load(g: Nests, value: Value) -> bool:
+    """Whether a tile is just loaded, or loaded and transposed, without a mask."""
+    while value not in g.buffers and value.op is not None and value.op.name == "tt.trans":
+        value = value.op.operands[0]
+    op = value.op
+    return value not in g.buffers and op is not None and op.name == "tt.load" and len(op.operands) == 1
 
 
 def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
@@ -124,58 +142,106 @@ def convert(g: Nests, lane: Lane, elem: str) -> Lane:
 
 
 def _transpose(g: Nests, value: Value, buffer: Buffer, pairs: bool) -> None:
-    """Fills a row-major ``buffer`` from vectors that run down its columns, square by square."""
+    """Fills a row-major ``buffer`` from vectors that run down a tile's columns, square by square of 32-bit words. A
+    word is a number, or two bf16 that follow each other: those stay together in ``pairs``, and become two f32 else."""
     side = g.lanes
     depth, columns = value.type.shape
-    per_word = 2 if pairs else 1
-    elem = buffer.elem
+    plain = _is_plain_load(g, value)
+    halves = plain and value.type.elem == "bf16" and buffer.elem == "f32" and depth >= 2 * side
+    per_word = 2 if pairs or halves else 1
+    quarters = plain and BYTES[value.type.elem] * per_word == 4 and (value.type.elem == buffer.elem or per_word == 2)
+
+    def square(at: Index) -> None:
+        first_row, first_column = g.mul(at[0], integer(side * per_word)), g.mul(at[1], integer(side))
+        if quarters:
+            words = _turned_quarters(g, value, first_row, first_column, per_word)
+        else:
+            words = _turned_columns(g, value, first_row, first_column, buffer.elem, pairs)
+        for j, word in enumerate(words):
+            row = g.add(g.mul(at[0], integer(side)), integer(j))
+            g.width = side
+            for part, number in enumerate(_split_halves(g, word) if halves else [word]):
+                at_row = g.add(g.mul(row, integer(2)), integer(part)) if halves else row
+                g.write(buffer, (at_row, g.lane_index(first_column)), g.value(buffer.elem, number, g.b.depth))
+        g.width = 1
+
+    g.nest((depth // (side * per_word), columns // side), 0, [value] * side, square, width=1)
+
+
+def _split_halves(g: Nests, words: str) -> list[str]:
+    """The two bf16 of each word as f32."""
+    full = f"<{g.width} x i32>"
+    low, high = g.b.emit(f"shl {full} {words}, splat (i32 16)"), g.b.emit(f"and {full} {words}, splat (i32 -65536)")
+    return [g.b.emit(f"bitcast {full} {bits} to {g.vector_type('f32')}") for bits in (low, high)]
+
+
+def _turned_quarters(g: Nests, value: Value, first_row: Lane, first_column: Lane, per_word: int) -> list[str]:
+    """The rows of a square of plain loads. Memory puts quarters of columns 0, 4, 8... side by side, and of 1, 5, 9...:
+    only squares of four words are left to be turned in registers."""
+    side, found = g.lanes, []
+    word = "i32" if per_word == 2 else "float"
+    for quarter in range(side // 4):
+        row, mixed = g.add(first_row, integer(4 * per_word * quarter)), []
+        for i in range(4):
+            g.width = 4 * per_word
+            parts = [
+                g.vector(g.lane(value, (g.lane_index(row), g.add(first_column, integer(j))))) for j in range(i, side, 4)
+            ]
+            if per_word == 2:
+                parts = [g.b.emit(f"bitcast <8 x bfloat> {part} to <4 x i32>") for part in parts]
+            size = 4
+            while len(parts) > 1:
+                order, half = ", ".join(f"i32 {j}" for j in range(2 * size)), f"<{size} x {word}>"
+                parts = [
+                    g.b.emit(f"shufflevector {half} {low}, {half} {high}, <{2 * size} x i32> <{order}>")
+                    for low, high in zip(parts[0::2], parts[1::2], strict=True)
+                ]
+                size *= 2
+            mixed += parts
+        found += _transposed(g, mixed, f"<{side} x {word}>", side)
+    return found
+
+
+def _turned_columns(g: Nests, value: Value, first_row: Lane, first_column: Lane, elem: str, pairs: bool) -> list[str]:
+    """The rows of a square, from whole columns."""
+    side, read = g.lanes, []
+    g.width = side
 
     def vector_at(row: Lane, column: Lane) -> str:
         return g.vector(convert(g, g.lane(value, (g.lane_index(row), column)), "bf16" if pairs else elem))
 
-    def square(at: Index) -> None:
-        g.width = side
-        read = []
-        first_row = g.mul(at[0], integer(side * per_word))
-        first_column = g.mul(at[1], integer(side))
-        for j in range(side):
-            column = g.add(first_column, integer(j))
-            vector = vector_at(first_row, column)
-            if pairs:
-                following = vector_at(g.add(first_row, integer(side)), column)
-                order = ", ".join(f"i32 {i}" for i in range(2 * side))
-                half = f"<{side} x bfloat>"
-                both = g.b.emit(f"shufflevector {half} {vector}, {half} {following}, <{2 * side} x i32> <{order}>")
-                vector = g.b.emit(f"bitcast <{2 * side} x bfloat> {both} to <{side} x i32>")
-            read.append(vector)
-        for j, vector in enumerate(_transposed(g, read, g.vector_type(elem))):
-            row = g.add(g.mul(at[0], integer(side)), integer(j))
-            g.write(buffer, (row, g.lane_index(first_column)), g.value(elem, vector, g.b.depth))
-        g.width = 1
-
-    g.nest((depth // (side * per_word), columns // side), 1, [value] * side, square, width=1)
+    for j in range(side):
+        column = g.add(first_column, integer(j))
+        vector = vector_at(first_row, column)
+        if pairs:
+            following = vector_at(g.add(first_row, integer(side)), column)
+            order, half = ", ".join(f"i32 {i}" for i in range(2 * side)), f"<{side} x bfloat>"
+            both = g.b.emit(f"shufflevector {half} {vector}, {half} {following}, <{2 * side} x i32> <{order}>")
+            vector = g.b.emit(f"bitcast <{2 * side} x bfloat> {both} to <{side} x i32>")
+        read.append(vector)
+    return _transposed(g, read, g.vector_type(elem), side)
 
 
-def _transposed(g: Nests, rows: list[str], type: str) -> list[str]:
-    """A square of vectors transposed in log2(side) rounds of two-input shuffles."""
-    side = len(rows)
+def _transposed(g: Nests, rows: list[str], type: str, width: int) -> list[str]:
+    """Squares of lanes, side by side in as many vectors as a square has rows, each transposed in rounds of two-input
+    shuffles."""
     step = 1
-    while step < side:
+    while step < len(rows):
         swapped = list(rows)
-        for i in range(side):
+        for i in range(len(rows)):
             if i & step:
                 continue
-            low = ", ".join(f"i32 {j if not j & step else side + j - step}" for j in range(side))
-            high = ", ".join(f"i32 {j + step if not j & step else side + j}" for j in range(side))
+            low = ", ".join(f"i32 {j if not j & step else width + j - step}" for j in range(width))
+            high = ", ".join(f"i32 {j + step if not j & step else width + j}" for j in range(width))
             pair = f"{type} {rows[i]}, {type} {rows[i + step]}"
-            swapped[i] = g.b.emit(f"shufflevector {pair}, <{side} x i32> <{low}>")
-            swapped[i + step] = g.b.emit(f"shufflevector {pair}, <{side} x i32> <{high}>")
+            swapped[i] = g.b.emit(f"shufflevector {pair}, <{width} x i32> <{low}>")
+            swapped[i + step] = g.b.emit(f"shufflevector {pair}, <{width} x i32> <{high}>")
         rows = swapped
         step *= 2
     return rows
 
 
-def _micro_kernels(g: Nests, p: Product, left: Buffer, right: Buffer, into: Buffer) -> None:
+def _micro_kernels(g: Nests, p: Product, left: Reader, right: Buffer, into: Buffer, following: NextTile) -> None:
     """Walks blocks of the result that fit in registers, all of k for each."""
     width = min(p.n, g.lanes)
     columns = min(p.n // width, 4 if p.m >= 4 else 8)
@@ -193,7 +259,11 @@ def _micro_kernels(g: Nests, p: Product, left: Buffer, right: Buffer, into: Buff
                 g.b.stmt(f"store {full} {g.vector(_lane(g.read(into, places[r][c])))}, ptr {slots[r][c]}")
         steps = p.k // 2 if p.pairs else p.k
         unroll = min(steps, _SMALL_K_UNROLL)
+        turns = steps // unroll * (p.m // rows) * (p.n // (columns * width))
         with _maybe_loop(g, steps, unroll) as k0:
+            block = g.add(g.mul(_divided(g, j, columns * width), integer(p.m // rows)), _divided(g, i, rows))
+            turn = g.add(g.mul(block, integer(steps // unroll)), _divided(g, k0, unroll))
+            following.prefetch(g, turn, turns)
             for u in range(unroll):
                 k = g.add(k0, integer(u))
                 _step(g, p, left, right, slots, k, i, j)
@@ -204,17 +274,14 @@ def _micro_kernels(g: Nests, p: Product, left: Buffer, right: Buffer, into: Buff
     g.width, g.memo = outer_width, outer_memo
 
 
-def _step(
-    g: Nests, p: Product, left: Buffer, right: Buffer, slots: list[list[str]], k: Lane, i: Lane, j: Lane
-) -> None:
+def _step(g: Nests, p: Product, left: Reader, right: Buffer, slots: list[list[str]], k: Lane, i: Lane, j: Lane) -> None:
     """One k (or pair of k): a few vectors of the right operand times one broadcast element of each left row."""
     full = g.vector_type(p.total)
-    words = Buffer(left.ref, "i32", "", (p.m, p.k // 2), (left.strides[0] // 2, 1)) if p.pairs else left
     weights = [
         g.vector(_lane(g.read(right, (k, g.lane_index(g.add(j, integer(c * g.width))))))) for c in range(len(slots[0]))
     ]
     for r, row in enumerate(slots):
-        element = g.vector(_lane(g.read(words, (g.add(i, integer(r)), k))))
+        element = g.vector(left(g.add(i, integer(r)), k))
         for weight, slot in zip(weights, row, strict=True):
             total = _multiply_add(g, p, element, weight, g.b.emit(f"load {full}, ptr {slot}"))
             g.b.stmt(f"store {full} {total}, ptr {slot}")
@@ -233,6 +300,10 @@ def _multiply_add(g: Nests, p: Product, element: str, weight: str, total: str) -
 
 
 _DPBF16 = "llvm.x86.avx512bf16.dpbf16ps.512"
+
+
+def _divided(g: Nests, a: Lane, divisor: int) -> Lane:
+    return integer(0) if a.literal == 0 else g.shift_right(a, divisor)
 
 
 def _lane(found: Lane | Pointer) -> Lane:

@@ -149,12 +149,12 @@ class Evaluation(MemoryAccess):
             for axis in merged:
                 linear = self.add(self.mul(linear, integer(target[axis])), index[axis])
             for axis in reversed(group[1:]):
-                found[axis], linear = self._divide_index(linear, source[axis])
+                found[axis], linear = self.divide_index(linear, source[axis])
             if group:
                 found[group[0]] = linear
         return tuple(found)
 
-    def _divide_index(self, linear: Lane, size: int) -> tuple[Lane, Lane]:
+    def divide_index(self, linear: Lane, size: int) -> tuple[Lane, Lane]:
         """Remainder and quotient of an index by a power of two, affine where the lanes stay in one row."""
         shift = size.bit_length() - 1
         if linear.kind == VECTOR:
@@ -175,7 +175,7 @@ class Evaluation(MemoryAccess):
             return low, high._replace(kind=AFFINE, stride=linear.stride // size)
         if linear.kind == AFFINE and linear.stride * self.width <= size:
             return low._replace(kind=AFFINE, stride=linear.stride), high
-        return self._divide_index(Lane("i64", VECTOR, self.vector(linear), 0, linear.level), size)
+        return self.divide_index(Lane("i64", VECTOR, self.vector(linear), 0, linear.level), size)
 
     # --- buffers
 

@@ -170,6 +170,11 @@ class LaneMath:
             return Lane(a.type, UNIFORM, self._scalar("mul", a, b), 0, max(a.level, b.level))
         return self.instruction("mul {t} {0}, {1}", a.type, [a, b])
 
+    def shift_right(self, a: Lane, divisor: int) -> Lane:
+        """A uniform, non-negative lane divided by a power of two."""
+        ref = self.b.emit(f"lshr {LLVM_TYPES[a.type]} {a.ref}, {divisor.bit_length() - 1}", a.level)
+        return a._replace(ref=ref)
+
     def _scalar(self, op: str, a: Lane, b: Lane) -> str:
         """The base of ``a op b``, folded where both are literals."""
         x, y = (int(v.ref) if v.ref.lstrip("-").isdigit() else None for v in (a, b))
