@@ -1,6 +1,7 @@
 """From a workload's prompts to the requests that the engine serves."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def make_chat_request(
     """The request for the next turn of a conversation."""
     if loaded.chat_template is None:
         raise ConfigError("this model has no chat template: set workload.chat_template=false for plain prompts")
-    return _request(loaded.chat_template.encode(messages, loaded.encoder), workload, loaded, seed)
+    request = _request(loaded.chat_template.encode(messages, loaded.encoder), workload, loaded, seed)
+    return replace(request, stop=workload.stop + loaded.stop)
 
 
 def opening(workload: GenerationConfig, text: str) -> list[Message]:

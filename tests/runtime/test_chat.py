@@ -13,18 +13,33 @@ from pathlib import Path
 
 import pytest
 from tiny_model import TinyModel, write_tiny_gguf
+from tiny_rwkv7 import tiny_rwkv7, write_gguf
 
 SETTINGS = ["workload=chat", "kernels=reference", "model.dtype=f32", "cache.dtype=f32"]
+SHORT = "{% for message in messages %}{{ '[' + message['content'] + ']' }}{% endfor %}["
+
+
+@pytest.fixture(scope="module", params=["llama", "rwkv7"])
+def model(request: pytest.FixtureRequest, tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of each family, whose answers cannot be foreseen; the recurrent one's are ASCII."""
+    if request.param == "llama":
+        return tiny_gguf
+    tensors = tiny_rwkv7(vocabulary=257)
+    tensors["head.weight"][129:] = 0
+    pieces = [b"", *(bytes([byte]) for byte in range(256))]
+    path = tmp_path_factory.mktemp("models") / "tiny-rwkv7.gguf"
+    return write_gguf(path, tensors, pieces=pieces, template=SHORT)
 
 
 @pytest.fixture
-def chat(tiny_run: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[dict]]]:
+def chat(model: Path, command: Callable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[dict]]]:
     """Runs a conversation of these lines; its output up to the report, and its events."""
 
-    def run(*lines: str, settings: list[str] | None = None) -> tuple[str, list[dict]]:
+    def run(*lines: str) -> tuple[str, list[dict]]:
         rest = iter(lines)
         monkeypatch.setattr("builtins.input", lambda *_: next(rest, ""))
-        outcome = tiny_run("workload=chat", *(settings or []))
+        settings = ["model.max_context=128", "workload.max_new_tokens=5"]
+        outcome = command("model=file", f"model.source={model}", *SETTINGS, *settings)
         assert outcome.code == 0, outcome.err
         events = (outcome.folders()[-1] / "events.jsonl").read_text().splitlines()
         return outcome.out.partition("\nrequests")[0], [json.loads(line) for line in events]

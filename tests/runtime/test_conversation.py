@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from tiny_model import CHATML
+from torch.nn.functional import one_hot
 from toy_chat import ANYTHING, PLAIN, expected_answer, fed, hear, toy_assembly, toy_conversation
+from toy_model import ToyExecutor, ToyStates
 
+from model.batch import Batch
 from model.chat_template import Message
 from model.errors import ModelFileError
+from model.world_chat import WORLD_STOP, world_chat_template
+from model.world_encoder import world_encoder
 from runtime.assembly import Assembly
 from runtime.chat.conversation import UNDOABLE, Conversation
 from runtime.chat.turn import unpack
@@ -264,6 +271,43 @@ def test_a_full_context_is_said_and_the_conversation_goes_on(tiny_gguf: Path, re
     assert len(answer) == 5
     conversation.undo()
     assert hear(conversation, "short")[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ([" Hello", " there", ".", "\n\n", "User", ":"], " Hello there."),  # goes on by itself
+        ([" Hello", " there", ".", "\n\n", "User", ':"'], " Hello there."),
+        ([" Hello", " there", ".", None], " Hello there."),  # a stop token that the template does not write
+        ([" Hel", "lo", " th", "er", "e"], " Hello there"),  # as no tokenizer would; ended by its length
+        ([" Hello", ".", "\n", "\n", "More", None], " Hello.\n\nMore"),
+    ],
+)
+def test_turns_of_a_world_model_extend_its_state(tiny_gguf: Path, written: list[str | None], answer: str) -> None:
+    encoder = world_encoder()
+    tokens = [0 if text is None else encoder._tokens.index(text.encode()) for text in written]
+    assembly = toy_assembly(tiny_gguf, f"workload.max_new_tokens={len(tokens)}", recurrent=True)
+    loaded = replace(assembly.loaded, encoder=encoder, chat_template=world_chat_template(), stop=WORLD_STOP)
+    executor = RecitingExecutor(assembly.executor.cache, tokens, encoder.vocab_size)
+    conversation = toy_conversation(assembly._replace(loaded=loaded, executor=executor))
+    assert hear(conversation, "Hi")[0] == answer
+    for question in ("And now?", "What else?"):
+        heard, events = hear(conversation, question)
+        assert heard == answer
+        assert fed(events) <= len(encoder.encode(f".\n\nUser: {question}\n\nAssistant:")) + 1
+
+
+class RecitingExecutor(ToyExecutor):
+    """Says the same tokens over and over."""
+
+    def __init__(self, cache: ToyStates, tokens: list[int], vocab_size: int) -> None:
+        super().__init__(cache)
+        self.tokens = cycle(tokens)
+        self.vocab_size = vocab_size
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        rows = super().step(batch).shape[0]
+        return torch.stack([one_hot(torch.tensor(next(self.tokens)), self.vocab_size) for _ in range(rows)]).float()
 
 
 def test_a_question_that_the_template_refuses_changes_nothing(tiny_gguf: Path) -> None:
