@@ -12,8 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from safetensors.torch import load_file
 from tiny_model import TinyModel, write_tiny_gguf
 from tiny_rwkv7 import tiny_rwkv7, write_gguf
+
+from runtime.assembly import Assembly, assemble
+from runtime.chat.conversation import Conversation
+from runtime.command_line import CONF, plain
+from runtime.config import ChatWorkload, RunConfig
+from runtime.events import TokenAccepted
+from runtime.request import Request
+from runtime.typed_config import read_config
 
 SETTINGS = ["workload=chat", "kernels=reference", "model.dtype=f32", "cache.dtype=f32"]
 SHORT = "{% for message in messages %}{{ '[' + message['content'] + ']' }}{% endfor %}["
@@ -88,6 +98,38 @@ def test_what_is_wrong_is_one_line_and_the_conversation_goes_on(chat: Callable, 
     expected = [*wrong.values(), "cannot be written", "exists and is no saved conversation", "no turn to take back"]
     assert [message in error for message, error in zip(expected, errors, strict=True)] == [True] * len(expected)
     assert "/save FILE" in out and len(of("Submitted", events, "request")) == 2  # which are messages
+
+
+def begin(model: Path) -> tuple[Assembly, Conversation]:
+    settings = ["model=file", f"model.source={model}", "model.max_context=128", "workload.max_new_tokens=9", *SETTINGS]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = read_config(RunConfig, plain(compose("config", overrides=settings)))
+    assert isinstance(config.workload, ChatWorkload)
+    assembly = assemble(config)
+    return assembly, Conversation(assembly, assembly.engine(), config.workload)
+
+
+def test_each_answer_is_that_of_a_fresh_engine_to_the_whole_conversation(model: Path) -> None:
+    conversation = begin(model)[1]
+    for question in ("the end", "in", "the"):
+        events = list(conversation.ask(question, lambda: False))
+        answer = [event.token for event in events if isinstance(event, TokenAccepted)]
+        prompt = conversation._turns[-1].tokens[: -len(answer)]
+        (fresh,) = begin(model)[0].engine().generate([Request(prompt, len(answer))])
+        assert fresh.tokens == answer
+
+
+def test_a_saved_conversation_goes_on_bit_for_bit(model: Path, tmp_path: Path) -> None:
+    (_, one), (_, other) = begin(model), begin(model)
+    list(one.ask("the end", lambda: False))
+    list(other.ask("something else", lambda: False))  # so that blocks and slots are others
+    one.save(tmp_path / "before")
+    other.load(tmp_path / "before")
+    for conversation, name in ((one, "one"), (other, "other")):
+        list(conversation.ask("in", lambda: False))
+        conversation.save(tmp_path / name)
+    saved, continued = load_file(tmp_path / "one"), load_file(tmp_path / "other")
+    assert saved.keys() == continued.keys() and all(saved[name].equal(continued[name]) for name in saved)
 
 
 def test_a_model_without_a_template_is_refused_before_anything_is_asked(
