@@ -38,7 +38,7 @@ class EvaluationMetrics:
             self._seconds += event.seconds
 
     def figures(self) -> dict[str, Any]:
-        """Figures that are not known are None. truncated_items: those that lost the beginning of their context."""
+        """Figures that are not known, or no number, are None. truncated_items: those without all of their context."""
         summary = {
             "kind": self._task.kind,
             "items": self.judged,
@@ -49,7 +49,7 @@ class EvaluationMetrics:
             "tokens_per_second": self._tokens / self._seconds if self._seconds else None,
             "peak_memory_mib": peak_memory_mib(),
         }
-        return {"summary": {key: None if _is_nan(value) else value for key, value in summary.items()}}
+        return {"summary": {key: value if _is_known(value) else None for key, value in summary.items()}}
 
 
 class Evaluation:
@@ -125,8 +125,8 @@ def make_scorer(assembly: Assembly) -> Scorer:
     return Scorer(assembly.executor, assembly.ops.log_probs, batching.token_budget, batching.max_sequences)
 
 
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _is_known(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _figure(value: float | None, unknown: str = "-") -> str:
