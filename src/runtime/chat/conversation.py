@@ -2,7 +2,7 @@
 
 import os.path
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Conversation:
     def messages(self) -> tuple[Message, ...]:
         return self._turns[-1].messages
 
-    def ask(self, question: str, is_stopped: Callable[[], bool]) -> Iterator[Event]:
+    def ask(self, question: str, is_stopped: Callable[[], bool]) -> Generator[Event, None, None]:
         """Yields what happens until the answer has ended, at the latest when `is_stopped` says so. What there is of a
         stopped answer is the answer; if there is nothing, the question was not asked.
 
