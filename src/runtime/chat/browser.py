@@ -1,6 +1,7 @@
 """A conversation in each window of a browser. Imported only where it is asked for, as it needs gradio."""
 
 import logging
+import os
 import tempfile
 import threading
 import time
@@ -21,7 +22,6 @@ from runtime.errors import UserError
 from runtime.events import Event, TokenAccepted
 
 REDRAW_SECONDS = 0.05  # between two updates of an answer that grows
-CACHE_SECONDS = 86400  # that files for download are kept, at most until the end
 REFUSED = (UserError, ModelFileError)
 Result = TypeVar("Result")
 
@@ -31,6 +31,7 @@ def browse(stage: Stage) -> bool:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio asks its own server whether it is there
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # none that is fetched
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(max_workers=1) as worker:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # files that come and go; they are nobody else's, and go at the end
         page = _Page(stage, worker, Path(folder))
         blocks = page.lay_out()
         try:
@@ -65,11 +66,9 @@ class _Page:
         self._folder = folder
 
     def lay_out(self) -> gr.Blocks:
-        with gr.Blocks(
-            title="Chat", analytics_enabled=False, fill_height=True, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)
-        ) as blocks:
+        with gr.Blocks(title="Chat", analytics_enabled=False, fill_height=True) as blocks:
             window = gr.State()
-            said = gr.Chatbot(show_label=False, elem_id="said", scale=1)
+            said = gr.Chatbot(show_label=False, buttons=["copy", "copy_all"], elem_id="said", scale=1)
             question = gr.Textbox(show_label=False, placeholder="Ask something", autofocus=True, elem_id="question")
             with gr.Row():
                 stop = gr.Button("Stop", elem_id="stop")
