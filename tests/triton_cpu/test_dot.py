@@ -37,20 +37,35 @@ def test_every_tile_shape(m, n, k, dtype, transposed):
     assert torch.equal(c, expected)
 
 
+def compiled_for(target: Target, kernel, *tensors, **shape):
+    """Runs the kernel's only program, compiled for another target than this machine's; returns its LLVM IR."""
+    ttir = kernel.warmup(*tensors, grid=(1,), **shape).asm["ttir"]
+    lowered = lower(ttir, target)
+    address = native.load_object(native.compile_ir(lowered.llvm_ir), lowered.name)
+    program = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int] * 6)(address)
+    program((ctypes.c_void_p * len(tensors))(*[t.data_ptr() for t in tensors]), 0, 0, 0, 1, 1, 1)
+    return lowered.llvm_ir
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_every_vector_width(bits, dtype, transposed):
+    a, b = (torch.randint(-4, 5, s).to(dtype) for s in ((8, 64), (32, 64) if transposed else (64, 32)))
+    c = torch.ones(8, 32)
+    compiled_for(Target(bits), dot_kernel, a, b, c, M=8, N=32, K=64, TB=transposed, STEPS=3)
+    assert torch.equal(c, 1 + 3 * a.float() @ (b.t() if transposed else b).float())
+
+
 @pytest.mark.skipif(not native.host_machine().has("avx512bf16"), reason="the processor has no bf16 products")
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("m, n, k", [(1, 16, 64), (8, 64, 32), (64, 32, 128)])
 def test_bf16_in_pairs(m, n, k, transposed):
-    """Compiled for pairs, whatever is faster here."""
+    """Also where f32 is faster."""
     a, b = (torch.randint(-4, 5, s).bfloat16() for s in ((m, k), (n, k) if transposed else (k, n)))
-    c = torch.zeros(m, n)
-    compiled = dot_kernel[(1,)](a, b, c, M=m, N=n, K=k, TB=transposed, STEPS=3)
-    kernel = lower(compiled.asm["ttir"], Target(512, bf16_dot=True))
-    assert "dpbf16ps" in kernel.llvm_ir
-    address = native.load_object(native.compile_ir(kernel.llvm_ir), kernel.name)
-    program = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int] * 6)(address)
-    c.fill_(1)
-    program((ctypes.c_void_p * 3)(a.data_ptr(), b.data_ptr(), c.data_ptr()), 0, 0, 0, 1, 1, 1)
+    c = torch.ones(m, n)
+    ir = compiled_for(Target(512, bf16_dot=True), dot_kernel, a, b, c, M=m, N=n, K=k, TB=transposed, STEPS=3)
+    assert "dpbf16ps" in ir
     assert torch.equal(c, 1 + 3 * a.float() @ (b.t() if transposed else b).float())
 
 
