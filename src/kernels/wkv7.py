@@ -38,7 +38,7 @@ class Wkv7Meta(NamedTuple):
 
 
 # The CPU's are measured: a whole head's state stays in the first cache, and what its keys need is computed once.
-# Chunks need as many multiply-adds there as the recurrence, which has no latency to hide: they take 1.3 of its time.
+# Chunks need as many multiply-adds there as the recurrence, which has no latency to hide: they take 1.4 of its time.
 META: dict[Target, Wkv7Meta] = {
     "cpu": Wkv7Meta(128, 1, NEVER),
     "sm_80": Wkv7Meta(16, 1, 64),
