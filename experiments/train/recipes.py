@@ -27,7 +27,7 @@ RECIPES = {
     "rwkv7-1m": Recipe(RWKV7Shape(VOCAB_SIZE, width=128, n_layers=3, ffn_width=384), 3e-3, 1800),
     "rwkv7-4m": Recipe(RWKV7Shape(VOCAB_SIZE, width=256, n_layers=4, ffn_width=768), 2e-3, 1600),
     "llama-1m": Recipe(
-        LlamaShape(VOCAB_SIZE, width=128, n_layers=4, n_heads=2, n_kv_heads=1, ffn_width=352), 3e-3, 3500
+        LlamaShape(VOCAB_SIZE, width=128, n_layers=4, n_heads=2, n_kv_heads=1, ffn_width=352), 3e-3, 3000
     ),
     "llama-4m": Recipe(
         LlamaShape(VOCAB_SIZE, width=256, n_layers=4, n_heads=4, n_kv_heads=2, ffn_width=704), 2e-3, 2700
