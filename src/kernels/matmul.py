@@ -24,7 +24,7 @@ class MatmulMeta(NamedTuple):
     """Tile sizes of both forms."""
 
     few_rows: int  # up to so many rows of x use rows_product
-    row_m: int  # rows of x a program of rows_product holds, at most
+    row_m: int  # rows of x a program of rows_product holds, at most (packed: twice as many share the decoding)
     row_n: int  # rows of the weight it walks at once, at most
     row_k: int  # dense weights: columns a step (packed: 16 lanes, two weights a lane)
     row_tile: int  # f32 accumulators it may hold: bounds row_m * row_n * row_k
@@ -55,7 +55,7 @@ def choose_tile(meta: MatmulMeta, rows: int, depth: int, packed: bool) -> Tile:
         block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))
         return Tile(False, depth % meta.tile_k == 0, block_m, meta.tile_n, meta.tile_k)
     block_k = 16 if packed else meta.row_k
-    block_m = min(triton.next_power_of_2(rows), meta.row_m)
+    block_m = min(triton.next_power_of_2(rows), meta.row_m * (2 if packed else 1))
     block_n = max(1, min(meta.row_n, meta.row_tile // (block_m * block_k)))
     return Tile(True, depth % (2 * block_k) == 0, block_m, block_n, block_k)
 
