@@ -136,7 +136,7 @@ def rounded(tensors: dict[str, torch.Tensor], weights: str) -> dict[str, torch.T
     return {name: of(name, tensor) for name, tensor in tensors.items()}
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-5), (torch.float16, 0.02), (torch.bfloat16, 0.15)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-5), (torch.float16, 0.03), (torch.bfloat16, 0.24)])
 @pytest.mark.parametrize("weights", ["bf16", "f16", "q8_0"])
 def test_any_weights_are_read_exactly_and_activations_only_rounded(
     make_executor: MakeExecutor, weights: str, dtype: torch.dtype, tolerance: float
