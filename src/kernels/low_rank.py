@@ -23,7 +23,7 @@ from torch import Tensor
 
 from kernels import matmul
 from kernels.checks import ACTIVATIONS, WeightArguments, check_tensor, check_weight
-from kernels.matmul import MatmulMeta, choose_tile, product
+from kernels.matmul import MatmulMeta, choose_tile, is_even, product
 from kernels.packed import LowRank, WeightFormat, weight_bytes
 from kernels.targets import Target, target_of
 
@@ -130,7 +130,8 @@ def multiply(products: list[Product]) -> None:
         block_k = min(tile.block_k, max(32, triton.next_power_of_2(K)))
         steps = max(1, STEP_WEIGHTS // (tile.block_n * K)) if tile.few_rows else 1
         last = first + triton.cdiv(N, tile.block_n * steps)
-        branches.append(Branch(N, K, weight.format, activation, K % block_k == 0, block_k, steps, first, last))
+        even_k = is_even(tile.few_rows, K, block_k)
+        branches.append(Branch(N, K, weight.format, activation, even_k, block_k, steps, first, last))
         first = last
     branches_kernel[(triton.cdiv(T, tile.block_m), first)](
         tuple(product.x for product in products),

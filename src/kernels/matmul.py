@@ -49,15 +49,20 @@ class Tile(NamedTuple):
         return triton.cdiv(rows, self.block_m), triton.cdiv(columns, self.block_n)
 
 
+def is_even(few_rows: bool, depth: int, block_k: int) -> bool:
+    """EVEN_K of a product over `depth` columns."""
+    return depth % (2 * block_k if few_rows else block_k) == 0
+
+
 def choose_tile(meta: MatmulMeta, rows: int, depth: int, packed: bool) -> Tile:
     """The form and the tile for x [rows, depth]."""
     if rows > meta.few_rows:
         block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))
-        return Tile(False, depth % meta.tile_k == 0, block_m, meta.tile_n, meta.tile_k)
+        return Tile(False, is_even(False, depth, meta.tile_k), block_m, meta.tile_n, meta.tile_k)
     block_k = 16 if packed else meta.row_k
     block_m = min(triton.next_power_of_2(rows), meta.row_m * (2 if packed else 1))
     block_n = max(1, min(meta.row_n, meta.row_tile // (block_m * block_k)))
-    return Tile(True, depth % (2 * block_k) == 0, block_m, block_n, block_k)
+    return Tile(True, is_even(True, depth, block_k), block_m, block_n, block_k)
 
 
 @triton.jit

@@ -65,9 +65,12 @@ def test_formats_of_their_own(tokens: int, guarded: Guarded) -> None:
 
 
 @pytest.mark.parametrize("tokens", FEW + MANY)
-@pytest.mark.parametrize(("width", "ranks"), [(80, (1, 7, 33)), (75, (20, 5, 48))])
-def test_odd_shapes_of_a_first_layer(tokens: int, width: int, ranks: tuple[int, ...], guarded: Guarded) -> None:
-    check(tokens, width, [make_branch(width, rank, (torch.float32,) * 2) for rank in ranks], torch.float32, guarded)
+@pytest.mark.parametrize(("width", "ranks"), [(80, (1, 7, 33)), (75, (20, 5, 48)), (64, (16, 8, 24))])
+@pytest.mark.parametrize("dtype", ACTIVATIONS)
+def test_odd_shapes_of_a_first_layer(
+    tokens: int, width: int, ranks: tuple[int, ...], dtype: torch.dtype, guarded: Guarded
+) -> None:
+    check(tokens, width, [make_branch(width, rank, (dtype,) * 2) for rank in ranks], dtype, guarded)
 
 
 def test_a_wrong_argument_is_named() -> None:

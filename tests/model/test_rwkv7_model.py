@@ -1,5 +1,6 @@
 """RWKV-7 in any chunks, mixtures and batches, with drafts taken back, gives the logits of a plain forward pass."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +39,18 @@ class Feed(NamedTuple):
 class Schedule(NamedTuple):
     sequences: list[list[int]]
     steps: list[list[Feed]]
+
+
+@pytest.fixture(autouse=True)
+def poisoned_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activations begin as NaN: who reads what nobody wrote is found out."""
+    empty = torch.empty
+
+    def poisoned(*arguments: Any, **options: Any) -> torch.Tensor:
+        tensor = empty(*arguments, **options)
+        return tensor.fill_(math.nan) if tensor.is_floating_point() else tensor
+
+    monkeypatch.setattr("model.buffer_pool.torch.empty", poisoned)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +114,7 @@ def test_no_schedule_changes_logits(make_executor: MakeExecutor, schedule: Sched
     results = run(make_executor(log=log), schedule if log else without_drafts(schedule))
     for tokens, logits in zip(schedule.sequences, results, strict=True):
         expected = plain_rwkv7(tiny_rwkv7(), tokens)[0].float()
-        torch.testing.assert_close(logits, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
 TOKENS = [[5, 9, 200, 31, 7, 77, 8, 1, 1, 1, 30, 42], [100] * 9, [250, 1, 2, 3], list(range(40))]
@@ -136,7 +149,9 @@ def rounded(tensors: dict[str, torch.Tensor], weights: str) -> dict[str, torch.T
     return {name: of(name, tensor) for name, tensor in tensors.items()}
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-5), (torch.float16, 0.03), (torch.bfloat16, 0.24)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 5e-5), (torch.float16, 0.005), (torch.bfloat16, 0.04)]
+)
 @pytest.mark.parametrize("weights", ["bf16", "f16", "q8_0"])
 def test_any_weights_are_read_exactly_and_activations_only_rounded(
     make_executor: MakeExecutor, weights: str, dtype: torch.dtype, tolerance: float
