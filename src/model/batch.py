@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -63,17 +64,21 @@ def make_batch(steps: Sequence[SequenceStep], block_size: int) -> Batch:
         logit_rows += range(len(tokens) - step.n_logits, len(tokens))
         cu_seqlens.append(len(tokens))
     width = max(len(step.blocks) for step in steps)
+    tables = [[*step.blocks, *[0] * (width - len(step.blocks))] for step in steps]
+    contexts = [step.cached + len(step.tokens) for step in steps]
+    firsts = [step.blocks[0] for step in steps]
+    rows = [tokens, positions, sequence_ids, cu_seqlens, contexts, firsts, logit_rows, list(chain(*tables))]
+    # One tensor cut into parts: making each of them would take most of a small step's Python.
+    parts = torch.tensor(list(chain(*rows)), dtype=torch.int32).split([len(row) for row in rows])
     return Batch(
-        tokens=torch.tensor(tokens, dtype=torch.int32),
-        positions=torch.tensor(positions, dtype=torch.int32),
+        tokens=parts[0],
+        positions=parts[1],
         slots=torch.tensor(slots, dtype=torch.int64),
-        cu_seqlens=torch.tensor(cu_seqlens, dtype=torch.int32),
-        context_lens=torch.tensor([step.cached + len(step.tokens) for step in steps], dtype=torch.int32),
-        block_tables=torch.tensor(
-            [[*step.blocks, *[0] * (width - len(step.blocks))] for step in steps], dtype=torch.int32
-        ),
-        state_slots=torch.tensor([step.blocks[0] for step in steps], dtype=torch.int32),
-        sequence_ids=torch.tensor(sequence_ids, dtype=torch.int32),
-        logit_rows=torch.tensor(logit_rows, dtype=torch.int32),
+        cu_seqlens=parts[3],
+        context_lens=parts[4],
+        block_tables=parts[7].view(len(steps), width),
+        state_slots=parts[5],
+        sequence_ids=parts[2],
+        logit_rows=parts[6],
         max_query_len=max(len(step.tokens) for step in steps),
     )

@@ -63,6 +63,7 @@ class StateCache:
         self._held = np.zeros(num_slots, np.int64)  # tokens that base and log together stand for
         self._logged = np.zeros(num_slots, np.int64)  # of which in the log
         self._host_plan = torch.zeros(len(StepPlan._fields), num_slots, dtype=torch.int32)
+        self._columns = self._host_plan.numpy()
         self._device_plan = self._host_plan.to(device)  # on a CPU: the same memory
         self.plan = StepPlan(*self._device_plan.unbind())
 
@@ -80,10 +81,9 @@ class StateCache:
     def prepare(self, batch: Batch) -> None:
         """See SequenceMemory. Fills `plan`."""
         starts = batch.cu_seqlens.tolist()
-        plan = self._host_plan.numpy()
         for i, (slot, length) in enumerate(zip(batch.state_slots.tolist(), batch.context_lens.tolist(), strict=True)):
             new = starts[i + 1] - starts[i]
-            plan[:, slot] = self._plan_slot(slot, length - new, new)
+            self._columns[:, slot] = self._plan_slot(slot, length - new, new)
         if self._device_plan is not self._host_plan:
             self._device_plan.copy_(self._host_plan)
 
