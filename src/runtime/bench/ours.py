@@ -103,7 +103,7 @@ def _settings(spec: Spec) -> RunConfig:
             },
             "decoder": {"name": "greedy"},
             "batching": {"token_budget": 4096, "max_sequences": max(case.batch for case in spec.cases)},
-            "cache": {"block_size": 32, "blocks": None, "memory_mib": 1024, "dtype": dtype, "state_log": 8},
+            "cache": {"block_size": 32, "blocks": None, "memory_mib": 1024, "dtype": dtype, "state_log": 0},
             "kernels": {"backend": "compiled", "device": "cpu", "threads": spec.threads},
             "workload": {
                 "name": "prompts",
