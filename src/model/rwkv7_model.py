@@ -57,12 +57,17 @@ class Rwkv7:
             ops.add_layer_norm(x, *layer.norm1, eps, work.normed, residual)
             self._mix_time(layer.time_mix, batch, state, cache.plan, work, ops)
             ops.add_layer_norm(work.branch, *layer.norm2, eps, work.normed, work.residual)
-            self._mix_channels(layer.channel_mix, batch, state, cache.plan, work, ops)
+            (mixed,) = _shift(work.normed, layer.channel_mix.mix, batch, state.channel_shift, cache.plan, work, ops)
             x, residual = work.branch, work.residual
-        ops.add_layer_norm(x, *self.weights.output_norm, eps, work.normed, residual)
-        if batch.logit_rows.shape[0]:
-            ops.embedding(batch.logit_rows, work.normed, work.rows)
-            ops.linear(work.rows, self.weights.head, work.logits)
+            if layer is self.weights.layers[-1] and rows < tokens:
+                # From here on nothing looks at other tokens: only rows whose logits are wanted go on.
+                mixed, residual = _gather(batch.logit_rows, mixed, residual, work, ops)
+                x = x[:rows]
+            if len(x):
+                self._mix_channels(layer.channel_mix, mixed, x, work, ops)
+        if rows:
+            ops.add_layer_norm(x, *self.weights.output_norm, eps, work.normed[:rows], residual)
+            ops.linear(work.normed[:rows], self.weights.head, work.logits)
         return work.logits
 
     def _mix_time(
@@ -101,15 +106,20 @@ class Rwkv7:
             ops.wkv7_delayed(r, log_w, k, v, a, b, state.wkv, state.log, slots, starts, log_lens, y)
         return y
 
-    def _mix_channels(
-        self, layer: ChannelMix, batch: Batch, state: LayerState, plan: StepPlan, work: Rwkv7Workspace, ops: Ops
-    ) -> None:
-        (x,) = _shift(work.normed, layer.mix, batch, state.channel_shift, plan, work, ops)
-        ops.linear(x, layer.key, work.squared, activation="relu_squared")
+    def _mix_channels(self, layer: ChannelMix, x: Tensor, out: Tensor, work: Rwkv7Workspace, ops: Ops) -> None:
+        squared = work.squared[: len(x)]
+        ops.linear(x, layer.key, squared, activation="relu_squared")
         if isinstance(layer.value, PackedTensor):
-            ops.linear(work.squared, layer.value, work.branch)
+            ops.linear(squared, layer.value, out)
         else:
-            ops.sparse_linear(work.squared, layer.value, work.scratch, work.branch)
+            ops.sparse_linear(squared, layer.value, work.scratch, out)
+
+
+def _gather(rows: Tensor, x: Tensor, residual: Tensor, work: Rwkv7Workspace, ops: Ops) -> tuple[Tensor, Tensor]:
+    """These rows of both."""
+    if not len(rows):
+        return work.rows, work.residual_rows
+    return ops.embedding(rows, x, work.rows), ops.embedding(rows, residual, work.residual_rows)
 
 
 def _shift(

@@ -34,7 +34,8 @@ class Rwkv7Workspace(NamedTuple):
     hidden: Tensor  # flat, T times the most ranks of a layer: inside of the low-rank branches
     squared: Tensor  # [T, F]
     scratch: Tensor  # i32 [F + 1], for sparse_linear
-    rows: Tensor  # [L, D], the wanted rows of normed
+    rows: Tensor  # [L, D], what the last channel mix reads of the wanted rows
+    residual_rows: Tensor  # f32 [L, D], the wanted rows of residual
     logits: Tensor  # f32 [L, vocab_size]
 
 
@@ -51,5 +52,6 @@ def cut_rwkv7_workspace(pool: BufferPool, config: Rwkv7Config, ranks: int, token
         scratch=pool.buffer("scratch", 1, config.ffn_width + 1, torch.int32).view(-1),
         squared=pool.buffer("squared", tokens, config.ffn_width),
         rows=pool.buffer("rows", rows, width),
+        residual_rows=pool.buffer("residual_rows", rows, width, torch.float32),
         logits=pool.buffer("logits", rows, config.vocab_size, torch.float32),
     )

@@ -164,6 +164,25 @@ def test_any_weights_are_read_exactly_and_activations_only_rounded(
         assert error < tolerance or (dtype != torch.float32 and len(set(tokens)) == 1)
 
 
+@pytest.mark.parametrize("backend", ["reference", "compiled"])
+def test_rows_that_nobody_wants_change_nothing(make_executor: MakeExecutor, backend: str) -> None:
+    """Most of the last layer runs on the wanted rows only, some of a sequence's or none."""
+    executor, slots = make_executor(backend), [1, 4, 2, 0]
+    done = [0] * len(TOKENS)
+    for number, sizes in enumerate(STEPS):
+        steps, expected = [], []
+        for i, size in enumerate(sizes):
+            if size:
+                wanted = (number + i) % min(size + 1, 3)
+                chunk = TOKENS[i][done[i] : done[i] + size]
+                steps.append(SequenceStep(chunk, done[i], [slots[i]], wanted))
+                done[i] += size
+                expected.append(plain_rwkv7(tiny_rwkv7(), TOKENS[i][: done[i]])[0][done[i] - wanted :])
+        right = torch.cat(expected).float()
+        logits = executor.step(make_batch(steps, StateCache.block_size))
+        torch.testing.assert_close(logits, right, rtol=0, atol=2e-3)
+
+
 @pytest.mark.parametrize("log", [0, LOG])
 @pytest.mark.parametrize("cut", range(1, 9))
 def test_a_saved_state_continues_bit_for_bit(make_executor: MakeExecutor, cut: int, log: int) -> None:
