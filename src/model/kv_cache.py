@@ -37,11 +37,6 @@ class KVCache:
         """Bytes of keys and values of one block in all layers."""
         return 2 * config.n_layers * config.n_kv_heads * config.head_dim * block_size * dtype.itemsize
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of keys and values when all blocks are in use."""
-        return self.k.nbytes + self.v.nbytes
-
     def prepare(self, batch: Batch) -> None:
         """Nothing to do: a batch names its slots itself."""
 

@@ -87,8 +87,8 @@ class RWKV_x070:
         state None: the one before the first token. Raises ValueError for an empty sequence, a token that the
         vocabulary lacks, and a state of other shapes.
         """
-        if isinstance(idx, int):
-            return self.forward_one(idx, state)
+        if not isinstance(idx, Sequence):
+            return self.forward_one(int(idx), state)  # also a number of numpy or torch
         if len(idx) == 1:
             return self.forward_one(idx[0], state)
         return self.forward_seq(idx, state, full_output)

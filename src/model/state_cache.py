@@ -73,11 +73,6 @@ class StateCache:
         numbers = config.width * (config.head_size + 5 * log_size + 2 * (log_size + 1))
         return 4 * config.n_layers * numbers
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all states when all slots are in use."""
-        return self._wkv.nbytes + self._log.nbytes + self._shift.nbytes
-
     def prepare(self, batch: Batch) -> None:
         """See SequenceMemory. Fills `plan`."""
         starts = batch.cu_seqlens.tolist()
@@ -117,12 +112,7 @@ class StateCache:
         """See SequenceMemory."""
         slot = blocks[0]
         logged = int(self._logged[slot]) - self._taken_back(slot, tokens)
-        kept = {
-            "wkv": self._wkv[:, slot],
-            "log": self._log[:, slot, :logged],
-            "shift": self._shift[:, :, slot, : logged + 1],
-        }
-        return {name: tensor.cpu().clone() for name, tensor in kept.items()}
+        return {name: tensor.cpu().clone() for name, tensor in self._parts(slot, logged).items()}
 
     def restore(self, tensors: dict[str, Tensor], blocks: Sequence[int], tokens: int) -> None:
         """See SequenceMemory."""
@@ -130,13 +120,17 @@ class StateCache:
         logged = tensors["log"].shape[1] if "log" in tensors and tensors["log"].dim() > 1 else 0
         if logged > min(self.log_size, tokens):
             raise ModelFileError(f"a saved state has a log of {logged} tokens, this cache has room for {self.log_size}")
-        slots = {
+        parts = self._parts(slot, logged)
+        check_saved(tensors, parts)
+        for name, part in parts.items():
+            part.copy_(tensors[name])
+        self._held[slot] = tokens
+        self._logged[slot] = logged
+
+    def _parts(self, slot: int, logged: int) -> dict[str, Tensor]:
+        """The memory of a sequence in all layers, with so many entries in its log."""
+        return {
             "wkv": self._wkv[:, slot],
             "log": self._log[:, slot, :logged],
             "shift": self._shift[:, :, slot, : logged + 1],
         }
-        check_saved(tensors, slots)
-        for name, target in slots.items():
-            target.copy_(tensors[name])
-        self._held[slot] = tokens
-        self._logged[slot] = logged

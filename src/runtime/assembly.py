@@ -105,20 +105,20 @@ def _memory(model: Llama | Rwkv7, config: RunConfig) -> KVCache | StateCache:
     """Room for all sequences at once, each as long as it can be, or for as much of that as memory is allowed."""
     cache, sequences = config.cache, config.batching.max_sequences
     if isinstance(model, Rwkv7):
-        slots = min(sequences, _blocks_in_budget(cache, StateCache.slot_bytes(model.config, cache.state_log)))
-        return StateCache(model.config, cache.blocks or slots, cache.state_log, model.device)
-    dtype = DTYPES[cache.dtype]
-    blocks = min(
-        sequences * -(-model.max_context // cache.block_size),
-        _blocks_in_budget(cache, KVCache.block_bytes(model.config, cache.block_size, dtype)),
-    )
-    return KVCache(model.config, cache.blocks or blocks, cache.block_size, dtype, model.device)
+        slots = _blocks(cache, sequences, StateCache.slot_bytes(model.config, cache.state_log))
+        return StateCache(model.config, slots, cache.state_log, model.device)
+    dtype, most = DTYPES[cache.dtype], sequences * -(-model.max_context // cache.block_size)
+    blocks = _blocks(cache, most, KVCache.block_bytes(model.config, cache.block_size, dtype))
+    return KVCache(model.config, blocks, cache.block_size, dtype, model.device)
 
 
-def _blocks_in_budget(config: CacheConfig, block_bytes: int) -> int:
+def _blocks(config: CacheConfig, most: int, block_bytes: int) -> int:
+    """As many as the settings say, else as memory holds, but not more than `most`."""
+    if config.blocks is not None:
+        return config.blocks
     blocks = config.memory_mib * 2**20 // block_bytes
     if blocks == 0:
         raise ConfigError(
             f"cache.memory_mib={config.memory_mib} holds no block: one takes {block_bytes / 2**20:.1f} MiB"
         )
-    return blocks
+    return min(most, blocks)

@@ -51,6 +51,7 @@ def test_one_by_one_and_as_a_sequence(x070: RWKV_x070) -> None:
     last, _ = x070.forward(TOKENS, x070.generate_zero_state())
     assert_near(last, expected[-1])
     assert state is not None
+    assert torch.equal(x070.forward(torch.tensor(TOKENS[0]), None)[0], x070.forward(TOKENS[:1], None)[0])
     for one, other, right in zip(state, sequence_state, expected_state, strict=True):
         assert_near(one, right)
         assert_near(other, right)

@@ -11,6 +11,7 @@ from runtime.assembly import Assembly, assemble
 from runtime.command_line import CONF, plain
 from runtime.config import RunConfig
 from runtime.engine import Engine
+from runtime.errors import ConfigError
 from runtime.request import Request
 from runtime.typed_config import read_config
 
@@ -61,6 +62,14 @@ def test_answers_do_not_depend_on_company_chunks_or_preemption(name: str) -> Non
     tight = "cache.blocks=3" if name.startswith("rwkv7") else "cache.blocks=5"
     crowded = assembled(name, "batching.max_sequences=4", "batching.token_budget=6", tight, "cache.block_size=16")
     assert answers(crowded.engine(), prompts) == expected
+
+
+def test_a_number_of_blocks_is_taken_at_its_word() -> None:
+    """The limit on memory is for who gives none."""
+    settings = ["cache.block_size=1024", "cache.memory_mib=1"]
+    assert assembled("llama-4m", *settings, "cache.blocks=2").executor.cache.num_blocks == 2
+    with pytest.raises(ConfigError, match="cache.memory_mib=1 holds no block"):
+        assembled("llama-4m", *settings)
 
 
 @pytest.mark.parametrize("log", [0, 4])
