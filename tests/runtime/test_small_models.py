@@ -68,7 +68,7 @@ def test_a_number_of_blocks_is_taken_at_its_word() -> None:
     """The limit on memory is for who gives none."""
     settings = ["cache.block_size=1024", "cache.memory_mib=1"]
     assert assembled("llama-4m", *settings, "cache.blocks=2").executor.cache.num_blocks == 2
-    with pytest.raises(ConfigError, match="cache.memory_mib=1 holds no block"):
+    with pytest.raises(ConfigError, match=r"cache\.memory_mib=1 holds no block"):
         assembled("llama-4m", *settings)
 
 
