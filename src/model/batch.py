@@ -22,6 +22,7 @@ class Batch:
     context_lens: torch.Tensor  # i32 [S], tokens of the sequence, the new ones included
     block_tables: torch.Tensor  # i32 [S, max_blocks], the sequence's cache blocks in order
     state_slots: torch.Tensor  # i32 [S], its first block: where a recurrent model keeps its state; negative: nowhere
+    lookaheads: torch.Tensor  # i32 [S], see SequenceStep
     sequence_ids: torch.Tensor  # i32 [T], the sequence of each token
     logit_rows: torch.Tensor  # i32 [L], indices into the T tokens, ascending
     max_query_len: int
@@ -37,12 +38,17 @@ class Batch:
 
 class SequenceStep(NamedTuple):
     """One sequence's part of a step: `tokens` come after the `cached` ones; `blocks` are its cache blocks,
-    enough for all of them; logits are wanted for the last `n_logits` tokens."""
+    enough for all of them; logits are wanted for the last `n_logits` tokens.
+
+    lookahead: tokens of further steps that may be taken back, and this step's with them: a recurrent state then writes
+    none of them before.
+    """
 
     tokens: Sequence[int]
     cached: int
     blocks: Sequence[int]
     n_logits: int
+    lookahead: int = 0
 
 
 def make_batch(steps: Sequence[SequenceStep], block_size: int) -> Batch:
@@ -67,7 +73,8 @@ def make_batch(steps: Sequence[SequenceStep], block_size: int) -> Batch:
     tables = [[*step.blocks, *[0] * (width - len(step.blocks))] for step in steps]
     contexts = [step.cached + len(step.tokens) for step in steps]
     firsts = [step.blocks[0] for step in steps]
-    rows = [tokens, positions, sequence_ids, cu_seqlens, contexts, firsts, logit_rows, list(chain(*tables))]
+    aheads = [step.lookahead for step in steps]
+    rows = [tokens, positions, sequence_ids, cu_seqlens, contexts, firsts, aheads, logit_rows, list(chain(*tables))]
     # One tensor cut into parts: making each of them would take most of a small step's Python.
     parts = torch.tensor(list(chain(*rows)), dtype=torch.int32).split([len(row) for row in rows])
     return Batch(
@@ -76,9 +83,10 @@ def make_batch(steps: Sequence[SequenceStep], block_size: int) -> Batch:
         slots=torch.tensor(slots, dtype=torch.int64),
         cu_seqlens=parts[3],
         context_lens=parts[4],
-        block_tables=parts[7].view(len(steps), width),
+        block_tables=parts[8].view(len(steps), width),
         state_slots=parts[5],
+        lookaheads=parts[6],
         sequence_ids=parts[2],
-        logit_rows=parts[6],
+        logit_rows=parts[7],
         max_query_len=max(len(step.tokens) for step in steps),
     )

@@ -98,7 +98,7 @@ class _DecodeGraph(Generic[Memory]):
         self.inputs = Batch(
             tokens=rows, positions=rows.clone(), slots=torch.full((capacity,), -1), cu_seqlens=steps,
             context_lens=torch.ones_like(rows), block_tables=rows.new_zeros(capacity, table_width),
-            state_slots=torch.full_like(rows, -1), sequence_ids=steps[:capacity].clone(),
+            state_slots=torch.full_like(rows, -1), lookaheads=rows.clone(), sequence_ids=steps[:capacity].clone(),
             logit_rows=steps[:capacity].clone(), max_query_len=1,
         ).to(model.device)  # fmt: skip
         self.graph: LaunchGraph | None = None

@@ -21,6 +21,7 @@ class KVCache:
 
     layout = "kv:layer,head,token"
     truncates = True
+    rollback = 1 << 30  # tokens: all
 
     def __init__(
         self, config: LlamaConfig, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device
@@ -39,6 +40,11 @@ class KVCache:
 
     def prepare(self, batch: Batch) -> None:
         """Nothing to do: a batch names its slots itself."""
+
+    def copy_block(self, source: int, target: int) -> None:
+        """See SequenceMemory."""
+        self.k[:, target] = self.k[:, source]
+        self.v[:, target] = self.v[:, source]
 
     def save(self, blocks: Sequence[int], tokens: int) -> dict[str, Tensor]:
         """See SequenceMemory."""

@@ -19,19 +19,25 @@ class SequenceMemory(Protocol):
 
     A recurrent state holds a sequence of any length, so a state is one block that is never full. layout: how saved
     tensors are laid out; truncates: whether what is kept of a sequence holds what is kept of each of its prefixes
-    (true of keys and values, not of a state).
+    (true of keys and values, not of a state). rollback: drafts that a sequence may have in a step: of a step of at most
+    1 + rollback tokens (with those that the batch looks ahead to) all can be taken back, of a longer one none; the next
+    batch says so by what it calls cached.
     """
 
     num_blocks: int
     block_size: int
     layout: str
     truncates: bool
+    rollback: int
 
     def prepare(self, batch: Batch) -> None:
         """Make ready for a step of `batch` (tensors on the CPU): called before each, also before a replayed one.
 
-        Raises ValueError if a sequence's memory does not hold what the batch says is cached.
+        Raises ValueError, and changes nothing, if a sequence's memory does not hold what the batch says is cached.
         """
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Write all that a block holds into another one, whose sequence then goes on as the first one's would."""
 
     def save(self, blocks: Sequence[int], tokens: int) -> dict[str, Tensor]:
         """Copies (on the CPU) of all that the first `tokens` tokens of a sequence have left in its blocks."""

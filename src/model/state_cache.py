@@ -3,7 +3,7 @@
 A slot holds, for each layer, the wkv state of its first tokens (the base), a log of the rank-1 updates of up to
 `log_size` tokens after them, and the rows that token shift looks back to: row 0 those after the base, row i those
 after log entry i. A decode step appends to the log and reads the base; the base is written only when the log is full.
-Taking back the last tokens, which speculation does, shortens the log.
+Taking back the last tokens, which speculation does, shortens the log, down to the base.
 """
 
 from collections.abc import Sequence
@@ -39,11 +39,24 @@ class StepPlan(NamedTuple):
     first_rows: Tensor  # where the row of the step's first token would go; negative: not stored
 
 
+class _SlotStep(NamedTuple):
+    """What a step does with one slot: its column of the StepPlan, and what the slot holds afterwards."""
+
+    log_len: int
+    fold_len: int
+    read_row: int
+    first_row: int
+    held: int
+    logged: int
+
+
 class StateCache:
     """States of `num_blocks` sequences. Which slot belongs to whom is not known here, but how many tokens it has seen
     is, so that a step can be checked, and rolled back, by what its batch calls cached.
 
-    log_size 0: every token is written into its state at once, and nothing can be taken back.
+    A step whose tokens, with those that its batch looks ahead to, are at most log_size goes into the log and can be
+    taken back, also when it is a sequence's first. A longer one is written into the state at once and is final.
+    log_size 0: all are, and nothing can be taken back.
     """
 
     block_size = 1 << 30  # tokens: a state is never full
@@ -55,6 +68,7 @@ class StateCache:
         heads = width // size
         self.num_blocks = num_slots
         self.log_size = log_size
+        self.rollback = max(0, log_size - 1)
         self._wkv = lazy_zeros((layers, num_slots, heads, size, size), torch.float32, device)
         self._log = lazy_zeros((layers, num_slots, log_size, 5, heads, size), torch.float32, device)
         self._shift = lazy_zeros((2, layers, num_slots, log_size + 1, width), torch.float32, device)
@@ -75,44 +89,68 @@ class StateCache:
 
     def prepare(self, batch: Batch) -> None:
         """See SequenceMemory. Fills `plan`."""
-        starts = batch.cu_seqlens.tolist()
-        for i, (slot, length) in enumerate(zip(batch.state_slots.tolist(), batch.context_lens.tolist(), strict=True)):
-            new = starts[i + 1] - starts[i]
-            self._columns[:, slot] = self._plan_slot(slot, length - new, new)
+        starts, slots = batch.cu_seqlens.tolist(), batch.state_slots.tolist()
+        numbers = zip(slots, batch.context_lens.tolist(), batch.lookaheads.tolist(), strict=True)
+        steps = [
+            self._plan_slot(slot, length, starts[i + 1] - starts[i], ahead)
+            for i, (slot, length, ahead) in enumerate(numbers)
+        ]  # all of them, before any is noted: a batch that is refused changes nothing
+        for slot, step in zip(slots, steps, strict=True):
+            self._columns[:, slot] = step[: len(StepPlan._fields)]
+            self._held[slot], self._logged[slot] = step.held, step.logged
+        self._settle_bases(slots, steps)
         if self._device_plan is not self._host_plan:
             self._device_plan.copy_(self._host_plan)
 
-    def _plan_slot(self, slot: int, cached: int, new: int) -> tuple[int, int, int, int]:
-        """The slot's column of the plan, for `new` tokens behind `cached` ones; takes note of both."""
-        if cached == 0:
-            log_len, fold, read = FRESH, 0, -1
-        else:
-            read = int(self._logged[slot]) - self._taken_back(slot, cached)
-            if new > self.log_size:
-                log_len, fold = DIRECT, read
-            elif read + new > self.log_size:
-                log_len, fold = 0, read
-            else:
-                log_len, fold = read, 0
-        self._held[slot] = cached + new
-        self._logged[slot] = log_len + new if log_len >= 0 else 0
-        return log_len, fold, read, log_len + 1 if log_len >= 0 else 1 - new
+    def _plan_slot(self, slot: int, length: int, new: int, ahead: int) -> _SlotStep:
+        """For `new` tokens at the end of `length`, and `ahead` more to come before anything may be folded."""
+        if ahead > self.log_size:
+            raise ValueError(f"slot {slot} looks ahead to {ahead} tokens, its log has room for {self.log_size}")
+        cached = length - new
+        read = self._left(slot, cached) if cached else 0
+        if new + ahead > self.log_size and cached:
+            return _SlotStep(DIRECT, read, read, 1 - new, length, 0)
+        if new + ahead > self.log_size:
+            return _SlotStep(FRESH, 0, -1, 1 - new, length, 0)
+        if read + new + ahead > self.log_size:
+            return _SlotStep(0, read, 0, 1, length, new)
+        return _SlotStep(read, 0, read, read + 1, length, read + new)
 
-    def _taken_back(self, slot: int, cached: int) -> int:
-        """How many of the slot's tokens the batch does without."""
-        extra = int(self._held[slot]) - cached
-        if extra and not 0 < extra < self._logged[slot]:  # the first entry's row before it may be gone
+    def _settle_bases(self, slots: list[int], steps: list[_SlotStep]) -> None:
+        """Makes the base what a log can begin anew behind: after a fold its row, after nothing all of it."""
+        begun = [(slot, step) for slot, step in zip(slots, steps, strict=True) if step.log_len == 0]
+        fresh = [slot for slot, step in begun if step.held == step.logged]
+        if fresh:
+            self._wkv[:, fresh] = 0
+            self._shift[:, :, fresh, 0] = 0
+        folded = [slot for slot, step in begun if step.fold_len]
+        if folded:
+            last = [step.fold_len for _, step in begun if step.fold_len]
+            self._shift[:, :, folded, 0] = self._shift[:, :, folded, last]
+
+    def _left(self, slot: int, cached: int) -> int:
+        """How many entries of the slot's log a batch uses that continues after `cached` tokens."""
+        held, logged = int(self._held[slot]), int(self._logged[slot])
+        if not 0 <= held - cached <= logged:
             raise ValueError(
-                f"the state in slot {slot} is that of {self._held[slot]} tokens, of which the last "
-                f"{max(0, self._logged[slot] - 1)} can be taken back: it cannot continue after {cached}"
+                f"the state in slot {slot} is that of {held} tokens, of which the last {logged} can be taken back: "
+                f"it cannot continue after {cached}"
             )
-        return extra
+        return logged - (held - cached)
+
+    def copy_block(self, source: int, target: int) -> None:
+        """See SequenceMemory."""
+        logged = int(self._logged[source])
+        parts = self._parts(source, logged)
+        for name, part in self._parts(target, logged).items():
+            part.copy_(parts[name])
+        self._held[target], self._logged[target] = self._held[source], logged
 
     def save(self, blocks: Sequence[int], tokens: int) -> dict[str, Tensor]:
         """See SequenceMemory."""
         slot = blocks[0]
-        logged = int(self._logged[slot]) - self._taken_back(slot, tokens)
-        return {name: tensor.cpu().clone() for name, tensor in self._parts(slot, logged).items()}
+        parts = self._parts(slot, self._left(slot, tokens))
+        return {name: tensor.cpu().clone() for name, tensor in parts.items()}
 
     def restore(self, tensors: dict[str, Tensor], blocks: Sequence[int], tokens: int) -> None:
         """See SequenceMemory."""

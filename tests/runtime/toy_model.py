@@ -23,6 +23,7 @@ class ToyPages:
 
     layout = "toy pages"
     truncates = True
+    rollback = 1 << 30
 
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks = num_blocks
@@ -31,6 +32,10 @@ class ToyPages:
 
     def prepare(self, batch: Batch) -> None:
         self._tokens[batch.slots] = batch.tokens.long()
+
+    def copy_block(self, source: int, target: int) -> None:
+        pages = self._tokens.view(self.num_blocks, self.block_size)
+        pages[target] = pages[source]
 
     def history(self, blocks: Sequence[int], tokens: int) -> list[int]:
         slots = torch.tensor(blocks, dtype=torch.int64)[:, None] * self.block_size + torch.arange(self.block_size)
@@ -48,27 +53,41 @@ class ToyPages:
 
 
 class ToyStates:
-    """The tokens of a sequence in one slot that cannot be cut, in place of a recurrent state."""
+    """The tokens of a sequence in one slot, in place of a recurrent state: of a step of at most 1 + rollback tokens
+    (with those that it looks ahead to) all can be taken back, until more have been fed than it looked ahead to."""
 
     block_size = 1 << 30
     layout = "toy states"
     truncates = False
 
-    def __init__(self, num_blocks: int) -> None:
+    def __init__(self, num_blocks: int, rollback: int = 0) -> None:
         self.num_blocks = num_blocks
+        self.rollback = rollback
         self._states: dict[int, list[int]] = {}
+        self._final: dict[int, int] = {}  # so many tokens of a state stay
+        self._ahead: dict[int, int] = {}  # and do so for so many tokens more
 
     def prepare(self, batch: Batch) -> None:
+        log_size = self.rollback + 1 if self.rollback else 0
         for i, slot in enumerate(batch.state_slots.tolist()):
             start, end = batch.cu_seqlens[i : i + 2].tolist()
-            cached = int(batch.context_lens[i]) - (end - start)
-            before = self.history([slot], cached) if cached else []
+            length, new, ahead = int(batch.context_lens[i]), end - start, int(batch.lookaheads[i])
+            before = self.history([slot], length - new) if length > new else []
+            if not before or new > self._ahead[slot]:
+                self._final[slot] = len(before) if new + ahead <= log_size else length
+                self._ahead[slot] = ahead
+            else:
+                self._ahead[slot] -= new
             self._states[slot] = before + batch.tokens[start:end].tolist()
+
+    def copy_block(self, source: int, target: int) -> None:
+        self._states[target] = list(self._states[source])
+        self._final[target], self._ahead[target] = self._final[source], self._ahead[source]
 
     def history(self, blocks: Sequence[int], tokens: int) -> list[int]:
         state = self._states[blocks[0]]
-        assert len(state) == tokens
-        return state
+        assert self._final[blocks[0]] <= tokens <= len(state)
+        return state[:tokens]
 
     def save(self, blocks: Sequence[int], tokens: int) -> dict[str, torch.Tensor]:
         return {"tokens": torch.tensor(self.history(blocks, tokens))}
@@ -76,6 +95,7 @@ class ToyStates:
     def restore(self, tensors: dict[str, torch.Tensor], blocks: Sequence[int], tokens: int) -> None:
         check_saved(tensors, {"tokens": torch.empty(tokens, dtype=torch.int64)})
         self._states[blocks[0]] = tensors["tokens"].tolist()
+        self._final[blocks[0]], self._ahead[blocks[0]] = tokens, 0
 
 
 class ToyExecutor:
@@ -124,8 +144,9 @@ def toy_engine(
     context_length: int = 1024,
     decoder: DecoderStrategy | None = None,
     recurrent: bool = False,
+    rollback: int = 0,
 ) -> Engine:
-    cache = ToyStates(blocks) if recurrent else ToyPages(blocks, block_size)
+    cache = ToyStates(blocks, rollback) if recurrent else ToyPages(blocks, block_size)
     scheduler = InferenceScheduler(
         KVBlockAllocator(blocks), cache.block_size, token_budget, max_sequences, cache.truncates
     )

@@ -1,0 +1,108 @@
+"""A recurrent state can be forked, and cut back as far as it promises, whatever was fed before."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from plain_rwkv7 import plain_rwkv7
+from tiny_rwkv7 import VOCABULARY, tiny_rwkv7, write_pth
+
+from kernels.ops import load_ops
+from model.batch import SequenceStep, make_batch
+from model.executor import ModelExecutor
+from model.pth_file import PthFile
+from model.rwkv7_config import rwkv7_config
+from model.rwkv7_model import Rwkv7
+from model.rwkv7_names import OFFICIAL
+from model.rwkv7_weights import read_rwkv7_weights
+from model.state_cache import StateCache
+
+SLOTS, LOG = 3, 4
+CPU = torch.device("cpu")
+Executor = ModelExecutor[StateCache]
+TENSORS = tiny_rwkv7()
+
+
+@pytest.fixture(scope="module")
+def make_executor(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Executor]:
+    file = PthFile(write_pth(tmp_path_factory.mktemp("states") / "tiny.pth", TENSORS))
+    config = rwkv7_config(file, OFFICIAL)
+    model = Rwkv7(config, read_rwkv7_weights(file, OFFICIAL, config, "f32", CPU), torch.float32, CPU)
+    return lambda: ModelExecutor(model, StateCache(config, SLOTS, LOG, CPU), load_ops("reference"))
+
+
+@dataclass
+class Twin:
+    """A sequence's tokens, how short it may become again, and how many more tokens keep that so."""
+
+    tokens: list[int] = field(default_factory=list)
+    least: int = 0
+    ahead: int = 0
+
+    def feed(self, tokens: list[int], ahead: int) -> SequenceStep:
+        """The step, in the slot that is still to be said; a promise that is not used up is kept."""
+        before = len(self.tokens)
+        if len(tokens) <= self.ahead:
+            self.ahead -= len(tokens)
+        else:
+            self.ahead = ahead
+            self.least = before if len(tokens) + ahead <= LOG else before + len(tokens)
+        self.tokens += tokens
+        return SequenceStep(tokens, before, [], len(tokens), self.ahead)
+
+
+def step(executor: Executor, steps: list[SequenceStep]) -> torch.Tensor:
+    return executor.step(make_batch(steps, StateCache.block_size)).clone()
+
+
+TOKENS = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=LOG + 2)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_program_of_feeding_cutting_and_forking(make_executor: Callable[[], Executor], data: st.DataObject) -> None:
+    executor, twins = make_executor(), [Twin() for _ in range(SLOTS)]
+    for _ in range(data.draw(st.integers(1, 12))):
+        slot = data.draw(st.integers(0, SLOTS - 1))
+        match data.draw(st.sampled_from(["feed", "feed", "feed", "cut", "fork", "refuse"])):
+            case "feed":
+                slots = sorted({slot, data.draw(st.integers(0, SLOTS - 1))})
+                drawn = [(data.draw(TOKENS), data.draw(st.integers(0, LOG))) for _ in slots]
+                steps = [twins[i].feed(*feed)._replace(blocks=[i]) for i, feed in zip(slots, drawn, strict=True)]
+                rows = step(executor, steps).split([len(fed.tokens) for fed in steps])
+                for i, fed, logits in zip(slots, steps, rows, strict=True):
+                    expected = plain_rwkv7(TENSORS, twins[i].tokens)[0][fed.cached :].float()
+                    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+            case "cut":
+                twin = twins[slot]
+                twin.tokens = twin.tokens[: data.draw(st.integers(twin.least, len(twin.tokens)))]
+                twin.ahead = 0
+            case "fork" if twins[slot].tokens:
+                other = (slot + 1) % SLOTS
+                executor.cache.copy_block(slot, other)
+                twins[other] = Twin(list(twins[slot].tokens), twins[slot].least, twins[slot].ahead)
+            case "refuse":
+                right = SequenceStep([1], len(twins[slot].tokens), [slot], 1, twins[slot].ahead)
+                wrong = SequenceStep([1], len(twins[slot - 1].tokens) + LOG + 3, [(slot - 1) % SLOTS], 1)
+                with pytest.raises(ValueError, match="it cannot continue after"):
+                    step(executor, [right, wrong])
+
+
+def test_a_copy_is_the_state_bit_for_bit(make_executor: Callable[[], Executor]) -> None:
+    executor = make_executor()
+    step(executor, [SequenceStep([3, 1, 4, 1, 5, 9], 0, [0], 0)])
+    step(executor, [SequenceStep([2, 6], 6, [0], 0)])
+    executor.cache.copy_block(0, 2)
+    for cached in (8, 6):
+        saved, copied = (executor.cache.save([slot], cached) for slot in (0, 2))
+        assert all(torch.equal(saved[name], copied[name]) for name in saved)
+
+
+def test_what_cannot_be_promised_is_refused(make_executor: Callable[[], Executor]) -> None:
+    executor = make_executor()
+    assert executor.cache.rollback == LOG - 1
+    with pytest.raises(ValueError, match="slot 1 looks ahead to 5 tokens, its log has room for 4"):
+        step(executor, [SequenceStep([1], 0, [1], 0, LOG + 1)])
