@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 
 from kernels.bench_cases import CASES, DEVICE, Case, normal
+from kernels.bench_logits import LOGITS_CASES
 from kernels.bench_rwkv7 import RWKV7_CASES
 from kernels.bench_time_mix import TIME_MIX_CASES
 from kernels.launch_graph import LaunchGraph
@@ -99,7 +100,7 @@ def main() -> None:
     print(f"{DEVICE.type}, {torch.get_num_threads()} threads, activations {arguments.act}; probes reach")
     print(f"{bandwidth / 1e9:.1f} GB/s reading, {rate / 1e9:.0f} GFLOP/s in torch's matmul")
     print(f"{'kernel':16}{'shape':36}{'time':>13}{'bandwidth':>13}{'':6}{'arithmetic':>17}{'':6}{'torch':>13}")
-    for names, cases in (CASES | RWKV7_CASES | TIME_MIX_CASES).items():
+    for names, cases in (CASES | LOGITS_CASES | RWKV7_CASES | TIME_MIX_CASES).items():
         if arguments.kernel in names:
             for case in cases(act):
                 print(line(case, kernels, oracles, bandwidth, rate), flush=True)

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kernels import argmax as greedy
-from kernels import embedding, linear, log_probs, mask_logits, paged_attention, rms_norm, rope, sample, swiglu
+from kernels import embedding, linear, paged_attention, rms_norm, rope, swiglu
 from kernels.ops import Ops
 from kernels.packed import BlockFormat, PackedTensor, Weight, WeightFormat, dequantize, weight_bytes
 
@@ -196,64 +195,6 @@ def rope_and_cache_cases(act: torch.dtype) -> Iterator[Case]:
         )
 
 
-def mask_logits_cases(act: torch.dtype) -> Iterator[Case]:
-    def call(bitmask: Tensor, rows: Tensor, logits: Tensor, ops: Ops) -> Tensor:
-        ops.mask_logits(logits, bitmask, rows)
-        return logits
-
-    for count in (1, 8):
-        bitmask = torch.randint(-(2**31), 2**31, (count, VOCABULARY // 32), dtype=torch.int32).to(DEVICE)
-        rows = torch.arange(count, dtype=torch.int32, device=DEVICE)
-        yield Case(
-            "mask_logits",
-            f"{count}x{VOCABULARY}, half allowed",
-            *twice(partial(call, bitmask, rows), normal(count, VOCABULARY)),
-            mask_logits.bytes_moved(count, VOCABULARY, forbidden=count * VOCABULARY // 2),
-            mask_logits.flops(count, VOCABULARY),
-        )
-
-
-def log_probs_cases(act: torch.dtype) -> Iterator[Case]:
-    def call(logits: Tensor, targets: Tensor, is_best: Tensor, out: Tensor, ops: Ops) -> Tensor:
-        return ops.log_probs(logits, targets, out, is_best)
-
-    for rows in (8, 128):
-        targets = torch.randint(0, VOCABULARY, (rows,), dtype=torch.int32).to(DEVICE)
-        yield Case(
-            "log_probs",
-            f"{rows}x{VOCABULARY}",
-            *twice(partial(call, 3 * normal(rows, VOCABULARY), targets, targets.clone()), normal(rows)),
-            log_probs.bytes_moved(rows, VOCABULARY),
-            log_probs.flops(rows, VOCABULARY),
-        )
-
-
-def token_cases(act: torch.dtype) -> Iterator[Case]:
-    """argmax and sample."""
-
-    def argmax_call(logits: Tensor, out: Tensor, ops: Ops) -> Tensor:
-        return ops.argmax(logits, out)
-
-    def sample_call(logits: Tensor, top_k: Tensor, top_p: Tensor, out: Tensor, ops: Ops) -> Tensor:
-        rows = len(logits)
-        rest = same(0.0, rows), torch.arange(rows, device=DEVICE), same(0, rows, torch.int32)
-        return ops.sample(logits, same(0.8, rows), top_k, top_p, *rest, out)
-
-    for rows in (1, 8):
-        logits, out = 3 * normal(rows, VOCABULARY), same(0, rows, torch.int32)
-        moved, done = greedy.bytes_moved(rows, VOCABULARY), greedy.flops(rows, VOCABULARY)
-        yield Case("argmax", f"{rows}x{VOCABULARY}", *twice(partial(argmax_call, logits), out), moved, done)
-        for top_k, top_p in [(0, 1.0), (40, 1.0), (0, 0.95), (40, 0.95)]:
-            call = partial(sample_call, logits, same(top_k, rows, torch.int32), same(top_p, rows))
-            yield Case(
-                "sample",
-                f"{rows}x{VOCABULARY}, top_k {top_k}, top_p {top_p}",
-                *twice(call, out),
-                sample.bytes_moved(rows, VOCABULARY),
-                sample.flops(rows, VOCABULARY),
-            )
-
-
 def twice(call: Callable[[Tensor, Ops], Tensor], out: Tensor) -> tuple[list[Run], list[Run]]:
     """The call for the kernel and for the oracle, each on a copy of what it writes."""
     return [partial(call, out.clone())], [partial(call, out.clone())]
@@ -266,7 +207,4 @@ CASES: dict[str, Callable[[torch.dtype], Iterator[Case]]] = {
     "embedding": embedding_cases,
     "add_rms_norm": add_rms_norm_cases,
     "rope_and_cache": rope_and_cache_cases,
-    "mask_logits": mask_logits_cases,
-    "log_probs": log_probs_cases,
-    "argmax, sample": token_cases,
 }

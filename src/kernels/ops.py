@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
+from kernels.filters import FILTERS
 from kernels.packed import LowRank, PackedColumns, Weight
 
 Backend = Literal["compiled", "interpret", "reference"]
@@ -79,7 +80,7 @@ class TimeMixOutput(Protocol):
 class Sample(Protocol):
     def __call__(
         self, logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, seeds: Tensor,
-        positions: Tensor, out: Tensor,
+        positions: Tensor, out: Tensor, order: tuple[str, ...] = FILTERS,
     ) -> Tensor: ...  # fmt: skip
 
 
@@ -103,6 +104,7 @@ class Ops(NamedTuple):
     wkv7_fold: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     time_mix_output: TimeMixOutput
     mask_logits: Callable[[Tensor, Tensor, Tensor], None]
+    adjust_logits: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], None]
     argmax: Callable[[Tensor, Tensor], Tensor]
     log_probs: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     sample: Sample

@@ -1,16 +1,18 @@
-"""sample: temperature, top-k, top-p, min-p and the draw, without a sort.
+"""sample: temperature, top-k, top-p, min-p in any order, and the draw, without a sort.
 
-    z = (logit - max logit) / temperature,    w = exp(z) top-k: logits not below the k-th largest; top-p: of
-    those, the most likely, up to the one with which they hold top_p of the weight; min-p: of those, w >=
-    min_p (min_p times the largest weight); draw:  the survivor with the largest z - log(e),  e = -log(1 - u)
-    exponential, u uniform  (so that P is prop. to w).
+    z = (logit - max logit) / heat,    w = exp(z),    heat = 1 before "temperature" in the order, then temperature
+    top-k: logits not below the k-th largest
+    top-p: the most likely, up to the one with which they hold top_p of the weight
+    min-p: w >= min_p  (min_p times the largest weight)
+    draw:  the survivor with the largest z - log(e),  e = -log(1 - u) exponential, u uniform
+           (so that P is prop. to w)
 
-Each filter keeps the logits above a pivot, found by bisection on the order-preserving integer image of a
-float: at most 32 passes, exact. Logits equal to a pivot are all kept: no token is favoured by its index. The
-uniforms are Philox4x32-10 with the request's seed as key and (token, position, 0, 0) as counter, so that a
-draw depends on nothing but its own row. Temperature 0 is `argmax`. Sources: Salmon et al., Parallel Random
-Numbers: As Easy as 1, 2, 3 (SC 2011); Holtzman et al., arXiv 1904.09751 (top-p); Nguyen et al., arXiv
-2407.01082 (min-p).
+Each filter sees what the former have left. It keeps the logits above a pivot, found by bisection on the
+order-preserving integer image of a float: at most 32 passes, exact. Logits equal to a pivot are all kept: no token
+is favoured by its index. The uniforms are Philox4x32-10 with the request's seed as key and (token, position, 0, 0)
+as counter, so that a draw depends on nothing but its own row. Temperature 0 is `argmax`. Sources: Salmon et al.,
+Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011); Holtzman et al., arXiv 1904.09751 (top-p); Nguyen et al.,
+arXiv 2407.01082 (min-p).
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -24,6 +26,7 @@ from torch import Tensor
 
 from kernels.argmax import lowest_best, row_argmax
 from kernels.checks import check_tensor
+from kernels.filters import FILTERS, check_order
 from kernels.targets import Target, target_of
 
 
@@ -120,7 +123,8 @@ def race(p_row, V, pivot, top, inverse_temperature, seed, position, BLOCK_V: tl.
 
 @triton.jit
 def sample_kernel(
-    p_logits, p_temperature, p_top_k, p_top_p, p_min_p, p_seeds, p_positions, p_out, V, BLOCK_V: tl.constexpr
+    p_logits, p_temperature, p_top_k, p_top_p, p_min_p, p_seeds, p_positions, p_out, V,
+    ORDER: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
     i_s = tl.program_id(0).to(tl.int64)
     p_row = p_logits + i_s * V
@@ -128,33 +132,39 @@ def sample_kernel(
     temperature = tl.load(p_temperature + i_s)
     if temperature > 0.0:
         top = tl.load(p_row + token)
-        inverse = 1.0 / temperature
         pivot = float("-inf")
-        top_k = tl.load(p_top_k + i_s)
-        if (top_k > 0) & (top_k < V):
-            pivot = largest_pivot(p_row, V, pivot, top, inverse, top_k.to(tl.float32), True, BLOCK_V)
-        top_p = tl.load(p_top_p + i_s)
-        if top_p < 1.0:
-            target = top_p * weight_from(p_row, V, pivot, top, inverse, BLOCK_V)
-            pivot = largest_pivot(p_row, V, pivot, top, inverse, target, False, BLOCK_V)
-        min_p = tl.load(p_min_p + i_s)
-        if min_p > 0.0:
-            pivot = tl.maximum(pivot, top + temperature * tl.log(min_p))
+        heat = 1.0
+        for i in tl.static_range(len(ORDER)):
+            if ORDER[i] == "temperature":
+                heat = temperature
+            elif ORDER[i] == "top_k":
+                top_k = tl.load(p_top_k + i_s)
+                if (top_k > 0) & (top_k < V):
+                    pivot = largest_pivot(p_row, V, pivot, top, 1.0, top_k.to(tl.float32), True, BLOCK_V)
+            elif ORDER[i] == "top_p":
+                top_p = tl.load(p_top_p + i_s)
+                if top_p < 1.0:
+                    target = top_p * weight_from(p_row, V, pivot, top, 1.0 / heat, BLOCK_V)
+                    pivot = largest_pivot(p_row, V, pivot, top, 1.0 / heat, target, False, BLOCK_V)
+            else:
+                min_p = tl.load(p_min_p + i_s)
+                if min_p > 0.0:
+                    pivot = tl.maximum(pivot, top + heat * tl.log(min_p))
         seed = tl.load(p_seeds + i_s)
         position = tl.load(p_positions + i_s)
-        token = race(p_row, V, pivot, top, inverse, seed, position, BLOCK_V)
+        token = race(p_row, V, pivot, top, 1.0 / temperature, seed, position, BLOCK_V)
     tl.store(p_out + i_s, token)
 
 
 def sample(
     logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, seeds: Tensor,
-    positions: Tensor, out: Tensor,
+    positions: Tensor, out: Tensor, order: tuple[str, ...] = FILTERS,
 ) -> Tensor:  # fmt: skip
     """Draw a token a row. logits f32 [S, V] with a finite maximum; out i32 [S]. Returns out.
 
     temperature f32 [S], 0 = argmax; top_k i32 [S], 0 = off; top_p f32 [S], 1 = off; min_p f32 [S], 0 = off,
-    at most 1; seeds i64 [S]; positions i32 [S], the place of the drawn token in its sequence. Raises
-    ValueError naming the argument that does not fit.
+    at most 1; seeds i64 [S]; positions i32 [S], the place of the drawn token in its sequence. order: the filters
+    in the order in which they are applied. Raises ValueError naming the argument that does not fit.
     """
     S, V = logits.shape
     device = logits.device
@@ -166,9 +176,10 @@ def sample(
     check_tensor("seeds", seeds, (torch.int64,), (S,), device)
     check_tensor("positions", positions, (torch.int32,), (S,), device)
     check_tensor("out", out, (torch.int32,), (S,), device)
+    check_order(order)
     meta = META[target_of(device)]
     sample_kernel[(S,)](
-        logits, temperature, top_k, top_p, min_p, seeds, positions, out, V, meta.block_v,
+        logits, temperature, top_k, top_p, min_p, seeds, positions, out, V, order, meta.block_v,
         num_warps=meta.num_warps,
     )  # fmt: skip
     return out

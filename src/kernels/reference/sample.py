@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kernels.filters import FILTERS
 from kernels.reference.argmax import argmax
 
 
@@ -25,33 +26,38 @@ def philox(seed: int, position: int, count: int) -> np.ndarray:
     return counter[0].astype(np.uint32)
 
 
-def survivors(logits: Tensor, temperature: float, top_k: int, top_p: float, min_p: float) -> Tensor:
+def survivors(
+    logits: Tensor, temperature: float, top_k: int, top_p: float, min_p: float, order: tuple[str, ...] = FILTERS
+) -> Tensor:
     """Mask [V] of the tokens that the filters leave; logits f32 [V], temperature > 0."""
     top = logits.max()
-    weights = torch.exp((logits - top) * (1 / torch.tensor(temperature)))
-    order = logits.argsort(descending=True)
+    descending = logits.argsort(descending=True)
     pivot = torch.tensor(float("-inf"))
-    if 0 < top_k < len(logits):
-        pivot = logits[order[top_k - 1]]
-    if top_p < 1:
-        kept = order[logits[order] >= pivot]
-        mass = weights[kept].double()
-        before = mass.cumsum(0) - mass
-        pivot = logits[kept[before < top_p * mass.sum()]].amin() if top_p > 0 else top
-    if min_p > 0:
-        pivot = torch.maximum(pivot, top + temperature * torch.tensor(min_p).log())
+    heat = 1.0
+    for name in order:
+        kept = descending[logits[descending] >= pivot]
+        if name == "temperature":
+            heat = temperature
+        elif name == "top_k" and 0 < top_k < len(kept):
+            pivot = logits[kept[top_k - 1]]
+        elif name == "top_p" and top_p < 1:
+            mass = torch.exp((logits[kept] - top) * (1 / torch.tensor(heat))).double()
+            before = mass.cumsum(0) - mass
+            pivot = logits[kept[before < top_p * mass.sum()]].amin() if top_p > 0 else top
+        elif name == "min_p" and min_p > 0:
+            pivot = torch.maximum(pivot, top + heat * torch.tensor(min_p).log())
     return logits >= pivot
 
 
 def sample(
     logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, seeds: Tensor,
-    positions: Tensor, out: Tensor,
+    positions: Tensor, out: Tensor, order: tuple[str, ...] = FILTERS,
 ) -> Tensor:  # fmt: skip
     argmax(logits, out)
     for s, row in enumerate(logits.cpu()):
         heat = temperature[s].item()
         if heat > 0:
-            kept = survivors(row, heat, int(top_k[s]), top_p[s].item(), min_p[s].item())
+            kept = survivors(row, heat, int(top_k[s]), top_p[s].item(), min_p[s].item(), order)
             bits = torch.from_numpy(philox(int(seeds[s]), int(positions[s]), len(row)).astype(np.float64))
             times = -torch.log1p(-((bits + 0.5) / 2**32))
             keys = ((row - row.max()).double() / heat - times.log()).masked_fill(~kept, float("-inf"))
