@@ -39,6 +39,10 @@ class KVBlockAllocator:
         """How often the prefix index refers to the block."""
         return self._index_references[block]
 
+    def is_shared(self, block: int) -> bool:
+        """Whether a holder of the block may not write to it, as somebody else refers to it too."""
+        return self._holds[block] > 1 or self._index_references[block] > 0
+
     def allocate(self, count: int) -> list[int]:
         """`count` blocks, each held once. The caller has made sure that so many are free."""
         assert 0 <= count <= len(self._free), f"{count} blocks asked, {len(self._free)} free"
@@ -66,7 +70,7 @@ class KVBlockAllocator:
         new one, for which the hold on the old one is given back. The caller copies the contents, and has made sure
         that a block is free."""
         assert self._holds[block] > 0, f"block {block} is held by nobody: it is not the caller's to write to"
-        if self._holds[block] == 1 and self._index_references[block] == 0:
+        if not self.is_shared(block):
             return block
         (copy,) = self.allocate(1)
         self.free((block,))

@@ -54,6 +54,7 @@ class AllocatorMachine(RuleBasedStateMachine):
         table = data.draw(st.sampled_from([table for table in self.tables if table]))
         place = data.draw(st.integers(0, len(table) - 1))
         block, used, is_alone = table[place], self.used(), [*self.held(), *self.index].count(table[place]) == 1
+        assert self.allocator.is_shared(block) != is_alone
         table[place] = self.allocator.writable(block)
         assert table[place] == block if is_alone else table[place] not in used
 
