@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from kernels import adjust_logits, log_probs, mask_logits, sample
+from kernels import adjust_logits, log_probs, mask_logits, sample, top_log_probs
 from kernels import argmax as greedy
 from kernels.bench_cases import DEVICE, VOCABULARY, Case, normal, same, twice
 from kernels.filters import FILTERS
@@ -63,6 +63,21 @@ def log_probs_cases(act: torch.dtype) -> Iterator[Case]:
         )
 
 
+def top_log_probs_cases(act: torch.dtype) -> Iterator[Case]:
+    def call(logits: Tensor, tokens: Tensor, out: Tensor, ops: Ops) -> Tensor:
+        return ops.top_log_probs(logits, tokens, out)
+
+    for rows, k in [(1, 5), (1, 20), (16, 20)]:
+        tokens = torch.empty(rows, k, dtype=torch.int32, device=DEVICE)
+        yield Case(
+            "top_log_probs",
+            f"{rows}x{VOCABULARY}, top {k}",
+            *twice(partial(call, 3 * normal(rows, VOCABULARY), tokens), normal(rows, k)),
+            top_log_probs.bytes_moved(rows, VOCABULARY, k),
+            top_log_probs.flops(rows, VOCABULARY),
+        )
+
+
 def token_cases(act: torch.dtype) -> Iterator[Case]:
     """argmax and sample."""
 
@@ -97,5 +112,6 @@ LOGITS_CASES: dict[str, Callable[[torch.dtype], Iterator[Case]]] = {
     "mask_logits": mask_logits_cases,
     "adjust_logits": adjust_logits_cases,
     "log_probs": log_probs_cases,
+    "top_log_probs": top_log_probs_cases,
     "argmax, sample": token_cases,
 }

@@ -36,26 +36,39 @@ META: dict[Target, LogProbsMeta] = {
 }
 
 
+LOWEST = tl.constexpr(-3.4028234663852886e38)  # not -inf, from which a logit of -inf would have no distance
+
+
+@triton.jit
+def add_exponentials(b_l, b_max, b_sum):
+    """The maxima and sums of lanes that started with LOWEST and 0, after one more logit each."""
+    m_better = b_l > b_max
+    b_e = tl.exp(tl.where(m_better, b_max - b_l, b_l - b_max))
+    return tl.where(m_better, b_l, b_max), tl.where(m_better, b_sum * b_e + 1.0, b_sum + b_e)
+
+
+@triton.jit
+def log_of_sum(b_max, b_sum):
+    """Of the logits of all lanes the largest, and the log of the sum of exp(logit - largest)."""
+    top = tl.max(b_max, axis=0)
+    return top, tl.log(tl.sum(b_sum * tl.exp(b_max - top), axis=0))
+
+
 @triton.jit
 def log_probs_kernel(p_logits, p_targets, p_out, p_is_best, V, BLOCK_V: tl.constexpr):
     i_l = tl.program_id(0).to(tl.int64)
     p_row = p_logits + i_l * V
     b_index = tl.arange(0, BLOCK_V)
-    # Not -inf, from which a logit of -inf would have no distance.
-    b_max = tl.full([BLOCK_V], -3.4028234663852886e38, dtype=tl.float32)
+    b_max = tl.full([BLOCK_V], LOWEST, dtype=tl.float32)
     b_sum = tl.zeros([BLOCK_V], dtype=tl.float32)
     for v in range(0, V, BLOCK_V):
         o_v = v + tl.arange(0, BLOCK_V)
         b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
-        m_better = b_l > b_max
-        b_e = tl.exp(tl.where(m_better, b_max - b_l, b_l - b_max))
-        b_sum = tl.where(m_better, b_sum * b_e + 1.0, b_sum + b_e)
-        b_max = tl.where(m_better, b_l, b_max)
-        b_index = tl.where(m_better, o_v, b_index)
-    top = tl.max(b_max, axis=0)
-    total = tl.sum(b_sum * tl.exp(b_max - top), axis=0)
+        b_index = tl.where(b_l > b_max, o_v, b_index)
+        b_max, b_sum = add_exponentials(b_l, b_max, b_sum)
+    top, log_total = log_of_sum(b_max, b_sum)
     target = tl.load(p_targets + i_l)
-    tl.store(p_out + i_l, tl.load(p_row + target) - top - tl.log(total))
+    tl.store(p_out + i_l, tl.load(p_row + target) - top - log_total)
     tl.store(p_is_best + i_l, (lowest_best(b_max, b_index) == target).to(tl.int32))
 
 

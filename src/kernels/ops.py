@@ -24,7 +24,7 @@ class RopeAndCache(Protocol):
 class PagedAttention(Protocol):
     def __call__(
         self, q: Tensor, k_cache: Tensor, v_cache: Tensor, block_tables: Tensor, cu_seqlens: Tensor,
-        context_lens: Tensor, out: Tensor, scale: float, max_query_len: int,
+        context_lens: Tensor, scratch: Tensor, out: Tensor, scale: float, max_query_len: int,
     ) -> Tensor: ...  # fmt: skip
 
 
@@ -107,6 +107,7 @@ class Ops(NamedTuple):
     adjust_logits: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], None]
     argmax: Callable[[Tensor, Tensor], Tensor]
     log_probs: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    top_log_probs: Callable[[Tensor, Tensor, Tensor], Tensor]
     sample: Sample
 
 
