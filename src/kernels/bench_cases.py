@@ -124,13 +124,14 @@ def paged_attention_cases(act: torch.dtype) -> Iterator[Case]:
         cu_seqlens = queries * torch.arange(sequences + 1, dtype=torch.int32, device=DEVICE)
         lengths = same(context, sequences, torch.int32)
         q = normal(sequences * queries, Q_HEADS, HEAD_DIM, dtype=act)
+        scratch = normal(paged_attention.scratch_size(sequences * queries, Q_HEADS, HEAD_DIM, DEVICE))
 
         def call(
-            inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], longest: int, out: Tensor, ops: Ops
+            inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], longest: int, out: Tensor, ops: Ops
         ) -> Tensor:
             return ops.paged_attention(*inputs, out, HEAD_DIM**-0.5, longest)
 
-        batches = [(q, *cache, tables, cu_seqlens, lengths) for cache in caches]
+        batches = [(q, *cache, tables, cu_seqlens, lengths, scratch) for cache in caches]
         out, oracle_out = torch.empty_like(q), torch.empty_like(q)
         sizes = [queries] * sequences, [context] * sequences
         yield Case(

@@ -171,16 +171,22 @@ def merge_splits_kernel(
         tl.store(p_out + i_row * DH + o_d, b_out.to(p_out.dtype.element_ty), mask=o_d < DH)
 
 
+def scratch_size(tokens: int, q_heads: int, head_dim: int, device: torch.device) -> int:
+    """Numbers that paged_attention needs of its scratch."""
+    return tokens * q_heads * META[target_of(device)].splits * (head_dim + 1)
+
+
 def paged_attention(
     q: Tensor, k_cache: Tensor, v_cache: Tensor, block_tables: Tensor, cu_seqlens: Tensor,
-    context_lens: Tensor, out: Tensor, scale: float, max_query_len: int,
+    context_lens: Tensor, scratch: Tensor, out: Tensor, scale: float, max_query_len: int,
 ) -> Tensor:  # fmt: skip
     """Attention of S sequences with T query tokens in all. Returns out.
 
     q act [T, Hq, Dh] (first stride free); caches f32, bf16 or f16 [num_blocks, Hkv, block_size, Dh],
     block_size a power of two; block_tables i32 [S, max_blocks]; cu_seqlens i32 [S + 1], the first token of
-    each sequence and their end; context_lens i32 [S], with the new tokens; out act [T, Hq, Dh]. max_query_len
-    bounds every sequence's queries. Raises ValueError naming the argument that does not fit.
+    each sequence and their end; context_lens i32 [S], with the new tokens; scratch f32 [scratch_size(T, Hq, Dh)]
+    (overwritten); out act [T, Hq, Dh]. max_query_len bounds every sequence's queries. Raises ValueError naming the
+    argument that does not fit.
     """
     T, Hq, Dh = q.shape
     n_blocks, Hkv, block_size, _ = k_cache.shape
@@ -192,6 +198,7 @@ def paged_attention(
     check_tensor("block_tables", block_tables, (torch.int32,), (S, max_blocks), device)
     check_tensor("cu_seqlens", cu_seqlens, (torch.int32,), (S + 1,), device)
     check_tensor("context_lens", context_lens, (torch.int32,), (S,), device)
+    check_tensor("scratch", scratch, (torch.float32,), (scratch_size(T, Hq, Dh, device),), device)
     check_tensor("out", out, (q.dtype,), (T, Hq, Dh), device)
     if Hq % Hkv:
         raise ValueError(f"q: {Hq} query heads are no multiple of {Hkv} KV heads")
@@ -203,12 +210,10 @@ def paged_attention(
     block_d = triton.next_power_of_2(Dh)
     least_q = max(1, meta.least_rows // block_g)
     splits, keys, block_q = 1, meta.keys, max(least_q, meta.rows // block_g)
-    partial = lse = out
+    partial, lse = scratch.split([T * Hq * meta.splits * Dh, T * Hq * meta.splits])
     if max_query_len <= meta.split_queries:
         splits, keys, block_q = meta.splits, meta.split_keys, triton.next_power_of_2(max_query_len)
         block_q = max(least_q, block_q)
-        partial = torch.empty((T, Hq, splits, Dh), dtype=torch.float32, device=device)
-        lse = torch.empty((T, Hq, splits), dtype=torch.float32, device=device)
     n_tiles = triton.cdiv(max_query_len, block_q)
     paged_attention_kernel[(S * n_tiles, Hkv, splits)](
         q, k_cache, v_cache, block_tables, cu_seqlens, context_lens, out, partial, lse,

@@ -87,6 +87,6 @@ class Llama:
         )
         ops.paged_attention(
             q, k_cache, v_cache, batch.block_tables, batch.cu_seqlens, batch.context_lens,
-            work.attended.view(q.shape), self._scale, batch.max_query_len,
+            work.scratch, work.attended.view(q.shape), self._scale, batch.max_query_len,
         )  # fmt: skip
         ops.linear(work.attended, layer.o.weight, work.branch, layer.o.bias)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kernels.paged_attention import scratch_size
 from model.buffer_pool import BufferPool
 from model.config import LlamaConfig
 
@@ -26,6 +27,7 @@ class Workspace(NamedTuple):
     branch: Tensor  # [T, D], what attention or MLP adds to the residual stream
     fused: QueryKeyValue
     separate: QueryKeyValue
+    scratch: Tensor  # f32, for paged_attention
     attended: Tensor  # [T, n_heads * head_dim]
     gated: Tensor  # [T, F]
     rows: Tensor  # [L, D], the wanted rows of normed
@@ -37,6 +39,7 @@ def cut_workspace(pool: BufferPool, config: LlamaConfig, tokens: int, rows: int)
     q_width, kv_width = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
     fused = pool.buffer("qkv", tokens, q_width + 2 * kv_width)
     parts = fused.split([q_width, kv_width, kv_width], dim=1)
+    scratch = scratch_size(1, config.n_heads, config.head_dim, fused.device)
     flat = fused.view(-1).split([tokens * q_width, tokens * kv_width, tokens * kv_width])
     outputs = tuple(part.view(tokens, -1) for part in flat)
     return Workspace(
@@ -45,6 +48,7 @@ def cut_workspace(pool: BufferPool, config: LlamaConfig, tokens: int, rows: int)
         branch=pool.buffer("branch", tokens, config.width),
         fused=QueryKeyValue((fused,), _heads(parts, config)),
         separate=QueryKeyValue(outputs, _heads(outputs, config)),
+        scratch=pool.buffer("scratch", tokens, scratch, torch.float32).view(-1),
         attended=pool.buffer("attended", tokens, q_width),
         gated=pool.buffer("gated", tokens, config.ffn_width),
         rows=pool.buffer("rows", rows, config.width),

@@ -12,7 +12,7 @@ from kernels.linear import linear
 from kernels.log_probs import log_probs
 from kernels.mask_logits import mask_logits
 from kernels.packed import BlockFormat
-from kernels.paged_attention import paged_attention
+from kernels.paged_attention import paged_attention, scratch_size
 from kernels.rms_norm import add_rms_norm
 from kernels.rope import rope_and_cache
 from kernels.swiglu import swiglu
@@ -20,6 +20,7 @@ from kernels.swiglu import swiglu
 X, WEIGHT, Q4 = normal((2, 64)), normal((5, 64)), packed((5, 64), BlockFormat.Q4_1)
 Q, CACHE = normal((2, 6, 8)), normal((3, 2, 4, 8))
 INDICES = integers([[0, 1]]), integers([0, 2]), integers([2])  # block tables, cu_seqlens, context_lens
+SCRATCH = normal((scratch_size(2, 6, 8, Q.device),))
 WRONG: list[tuple[str, Callable[[], object]]] = [
     ("x", lambda: linear(X.double(), WEIGHT, normal((2, 5)))),
     ("weight", lambda: linear(X, WEIGHT[:, ::2], normal((2, 5)))),
@@ -34,9 +35,10 @@ WRONG: list[tuple[str, Callable[[], object]]] = [
     ("out", lambda: argmax(X, integers([0, 0], torch.int64))),
     ("targets", lambda: log_probs(X, integers([0]), normal((2,)), integers([0, 0]))),
     ("is_best", lambda: log_probs(X, integers([0, 0]), normal((2,)), normal((2,)))),
-    ("v_cache", lambda: paged_attention(Q, CACHE, CACHE.half(), *INDICES, Q.clone(), 1.0, 2)),
-    ("cu_seqlens", lambda: paged_attention(Q, CACHE, CACHE, INDICES[0], INDICES[2], INDICES[2], Q, 1.0, 2)),
-    ("q", lambda: paged_attention(Q[:, :3], CACHE, CACHE, *INDICES, Q[:, :3].clone(), 1.0, 2)),
+    ("v_cache", lambda: paged_attention(Q, CACHE, CACHE.half(), *INDICES, SCRATCH, Q.clone(), 1.0, 2)),
+    ("cu_seqlens", lambda: paged_attention(Q, CACHE, CACHE, INDICES[0], INDICES[2], INDICES[2], SCRATCH, Q, 1.0, 2)),
+    ("q", lambda: paged_attention(Q[:, :3], CACHE, CACHE, *INDICES, SCRATCH[:216], Q[:, :3].clone(), 1.0, 2)),
+    ("scratch", lambda: paged_attention(Q, CACHE, CACHE, *INDICES, SCRATCH[1:], Q.clone(), 1.0, 2)),
     (
         "cos_sin",
         lambda: rope_and_cache(

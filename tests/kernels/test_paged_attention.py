@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_testing import ACTIVATIONS, DEVICE, INTERPRETED, Guarded, assert_close, integers, normal
 
-from kernels.paged_attention import flops, paged_attention
+from kernels.paged_attention import flops, paged_attention, scratch_size
 from kernels.reference.paged_attention import paged_attention as oracle
 
 
@@ -29,6 +29,7 @@ class Inputs(NamedTuple):
     block_tables: torch.Tensor
     cu_seqlens: torch.Tensor
     context_lens: torch.Tensor
+    scratch: torch.Tensor
 
 
 def batch(sequences: list[Sequence], heads: Heads, dtype: torch.dtype, cache_dtype: torch.dtype) -> Inputs:
@@ -47,7 +48,9 @@ def batch(sequences: list[Sequence], heads: Heads, dtype: torch.dtype, cache_dty
     lengths = torch.tensor([0] + [s.queries for s in sequences])
     q = normal((int(lengths.sum()), heads.query, heads.head_dim), dtype)
     cu_seqlens = lengths.cumsum(0).to(torch.int32).to(DEVICE)
-    return Inputs(q, k_cache, v_cache, tables.to(DEVICE), cu_seqlens, integers([s.context for s in sequences]))
+    contexts = integers([s.context for s in sequences])
+    scratch = normal((scratch_size(len(q), heads.query, heads.head_dim, q.device),))
+    return Inputs(q, k_cache, v_cache, tables.to(DEVICE), cu_seqlens, contexts, scratch)
 
 
 def check(
@@ -100,7 +103,8 @@ def test_decoding_does_not_depend_on_the_batch(guarded: Guarded) -> None:
     for s in range(3):
         alone = paged_attention(
             inputs.q[s : s + 1], inputs.k_cache, inputs.v_cache, inputs.block_tables[s : s + 1],
-            integers([0, 1]), inputs.context_lens[s : s + 1], guarded((1, 6, 32), torch.float32), 0.2, 1,
+            integers([0, 1]), inputs.context_lens[s : s + 1], inputs.scratch.chunk(3)[s],
+            guarded((1, 6, 32), torch.float32), 0.2, 1,
         )  # fmt: skip
         assert torch.equal(alone[0], together[s])
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 def paged_attention(
     q: Tensor, k_cache: Tensor, v_cache: Tensor, block_tables: Tensor, cu_seqlens: Tensor,
-    context_lens: Tensor, out: Tensor, scale: float, max_query_len: int,
+    context_lens: Tensor, scratch: Tensor, out: Tensor, scale: float, max_query_len: int,
 ) -> Tensor:  # fmt: skip
     block_size = k_cache.shape[2]
     group = q.shape[1] // k_cache.shape[1]
