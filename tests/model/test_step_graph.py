@@ -1,0 +1,114 @@
+"""Captured steps: what they give, and leave in memory, is that of the same launches made one by one."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_model import TinyFile
+from tiny_rwkv7 import tiny_rwkv7, write_pth
+
+from kernels.ops import load_ops
+from model.batch import Batch, SequenceStep, make_batch
+from model.executor import ModelExecutor
+from model.kv_cache import KVCache
+from model.loader import load_model
+from model.pth_file import PthFile
+from model.rwkv7_config import rwkv7_config
+from model.rwkv7_model import Rwkv7
+from model.rwkv7_names import OFFICIAL
+from model.rwkv7_weights import read_rwkv7_weights
+from model.state_cache import StateCache
+from model.step_graph import StepShape, graph_shape
+
+SEQUENCES, LOG, BLOCK_SIZE = 12, 6, 4
+CPU = torch.device("cpu")
+Make = Callable[[], ModelExecutor[Any]]
+
+
+@pytest.fixture(scope="module", params=["llama", "rwkv7"])
+def make(
+    request: pytest.FixtureRequest, tiny_file: Callable[[str], TinyFile], tmp_path_factory: pytest.TempPathFactory
+) -> Make:
+    ops = load_ops("compiled")
+    if request.param == "llama":
+        loaded = load_model(tiny_file("q4_1 with q8_0 head").path, max_context=64, activations=torch.bfloat16)
+        blocks = SEQUENCES * 64 // BLOCK_SIZE
+        return lambda: ModelExecutor(loaded.model, KVCache(loaded.config, blocks, BLOCK_SIZE, torch.bfloat16, CPU), ops)
+    file = PthFile(write_pth(tmp_path_factory.mktemp("graphs") / "tiny.pth", tiny_rwkv7()))
+    config = rwkv7_config(file, OFFICIAL)
+    model = Rwkv7(config, read_rwkv7_weights(file, OFFICIAL, config, "bf16", CPU), torch.bfloat16, CPU)
+    return lambda: ModelExecutor(model, StateCache(config, SEQUENCES, LOG, CPU), ops)
+
+
+class Feed(NamedTuple):
+    sequence: int
+    tokens: list[int]
+    wanted: int
+
+
+def batch_of(feeds: list[Feed], done: list[int], cache: Any) -> Batch:
+    pages = 64 // BLOCK_SIZE if cache.truncates else 1
+    steps = [
+        SequenceStep(
+            feed.tokens, done[feed.sequence], [feed.sequence + SEQUENCES * page for page in range(pages)], feed.wanted
+        )
+        for feed in feeds
+    ]
+    return make_batch(steps, cache.block_size)
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[Feed]:
+    chosen = draw(st.lists(st.integers(0, SEQUENCES - 1), min_size=1, max_size=SEQUENCES, unique=True))
+    most, all_logits = draw(st.sampled_from([1, 2, 5])), draw(st.sampled_from([True, True, False]))
+    feeds = []
+    for sequence in chosen:
+        tokens = draw(st.lists(st.integers(0, 255), min_size=1, max_size=most))
+        feeds.append(Feed(sequence, tokens, len(tokens) if all_logits else draw(st.integers(0, len(tokens)))))
+    return feeds
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(program=st.lists(steps(), min_size=1, max_size=8))
+def test_replays_equal_launches_bit_for_bit(make: Make, program: list[list[Feed]]) -> None:
+    captured, launched = make(), make()
+    done = [0] * SEQUENCES
+    for feeds in program + program:  # so that every shape is replayed
+        batch = batch_of(feeds, done, captured.cache)
+        launched.cache.prepare(batch)
+        expected = launched.model.forward(batch, launched.cache, launched.ops).clone()
+        logits = captured.step(batch)
+        assert torch.equal(logits, expected[: len(logits)]) and len(logits) == len(batch.logit_rows)
+        for feed in feeds:
+            done[feed.sequence] += len(feed.tokens)
+    for feed in (feed for feeds in program for feed in feeds):
+        blocks = batch_of([feed], done, captured.cache).block_tables[0].tolist()
+        kept, other = (run.cache.save(blocks, done[feed.sequence]) for run in (captured, launched))
+        assert all(torch.equal(kept[name], other[name]) for name in kept)
+
+
+def shape(*steps: tuple[int, int]) -> StepShape | None:
+    """Of a batch of sequences with so many tokens and wanted rows."""
+    return graph_shape(
+        make_batch([SequenceStep([1] * tokens, 5, range(40), wanted) for tokens, wanted in steps], BLOCK_SIZE)
+    )
+
+
+def test_steps_are_padded_to_few_shapes() -> None:
+    assert shape((1, 1)) == (1, 1, 1)
+    assert shape(*[(1, 1)] * 5) == (8, 5, 1)
+    assert shape(*[(1, 1)] * 9) == shape(*[(1, 1)] * 15) == (16, 16, 1)
+    assert shape(*[(1, 1)] * 300) == (512, 512, 1)
+    assert shape((3, 3)) == shape((3, 1)) == (1, 3, 4)
+    assert shape((8, 8), (8, 8)) == (2, 16, 8)
+    assert shape((8, 8), (7, 7)) == (4, 16, 8)  # one of them has the token that nobody fed
+    assert shape(*[(5, 5)] * 16) == (32, 128, 8)
+
+
+def test_other_steps_are_not_captured() -> None:
+    assert shape((3, 0)) is None
+    assert shape((9, 1)) is None
+    assert shape((100, 100), (29, 29)) is None
