@@ -16,39 +16,58 @@ from model.loader import LoadedModel, load_model
 from model.rwkv7_model import Rwkv7
 from model.source import resolve
 from model.state_cache import StateCache
-from runtime.config import CacheConfig, KernelsConfig, RunConfig, SamplingConfig
-from runtime.decoder.greedy import Greedy
+from runtime.config import (
+    FILTERS,
+    CacheConfig,
+    EngineConfig,
+    GenerationConfig,
+    GrammarConfig,
+    KernelsConfig,
+    ModelConfig,
+    SamplingConfig,
+)
 from runtime.decoder.sampling import Sampling
 from runtime.decoder.strategy import DecoderStrategy
 from runtime.engine import Engine
 from runtime.errors import ConfigError
-from runtime.kv_block_allocator import KVBlockAllocator
+from runtime.grammar.enforcer import GrammarEnforcer
+from runtime.memory.block_store import BlockStore
+from runtime.memory.eviction import POLICIES
+from runtime.memory.handle_shelf import HandleShelf
+from runtime.memory.kv_block_allocator import KVBlockAllocator
+from runtime.memory.radix_prefix_index import RadixPrefixIndex
 from runtime.request import Request
-from runtime.scheduler import InferenceScheduler
+from runtime.workload import RequestMaker, default_sampling, read_grammar
 
+MOST_STATES = 4096  # more snapshots than anybody has use for
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
 class Assembly(NamedTuple):
     """A loaded model on its cache. `engine()` is a new engine: one at a time, as they share the cache."""
 
-    config: RunConfig
+    config: EngineConfig
     ops: Ops
     loaded: LoadedModel
     executor: ModelExecutor[Any]
     fingerprint: str  # of the weights: what is saved of one model means nothing to another
 
     def engine(self) -> Engine:
-        batching, cache = self.config.batching, self.executor.cache
-        scheduler = InferenceScheduler(
-            KVBlockAllocator(cache.num_blocks),
-            cache.block_size,
-            batching.token_budget,
-            batching.max_sequences,
-            cache.truncates,
+        return Engine(
+            self.executor,
+            self._store(),
+            self.config.batching,
+            self._decoder(),
+            self.loaded.encoder,
+            self.loaded.model.max_context,
+            self._enforcer,
         )
-        encoder, max_context = self.loaded.encoder, self.loaded.model.max_context
-        return Engine(self.executor, scheduler, _decoder(self.config, self.ops), encoder.token_bytes, max_context)
+
+    def requests(self, workload: GenerationConfig) -> RequestMaker:
+        """Makes the requests of a workload, with the decoder and the grammar of the settings."""
+        decoder, grammar = self.config.decoder, read_grammar(self.config.grammar)
+        seed = decoder.seed if isinstance(decoder, SamplingConfig) else 0
+        return RequestMaker(self.loaded, workload, default_sampling(decoder), seed, grammar)
 
     def warm_up(self, requests: list[Request]) -> float:
         """Serves the beginnings of these requests, so that kernels are compiled and decode steps captured
@@ -58,7 +77,27 @@ class Assembly(NamedTuple):
         return time.perf_counter() - start
 
 
-def assemble(config: RunConfig) -> Assembly:
+    def _store(self) -> BlockStore:
+        cache, memory = self.config.cache, self.executor.cache
+        allocator = KVBlockAllocator(memory.num_blocks)
+        index = None
+        if cache.prefix == "radix":
+            index = RadixPrefixIndex(allocator, memory.block_size, memory.truncates, POLICIES[cache.eviction])
+        handles = HandleShelf(allocator, cache.handle_seconds, time.monotonic)
+        return BlockStore(memory, allocator, index, handles, cache.snapshot_gap, self.fingerprint)
+
+    def _decoder(self) -> DecoderStrategy:
+        decoder = self.config.decoder
+        order = decoder.order if isinstance(decoder, SamplingConfig) else FILTERS
+        return Sampling(self.ops, self.loaded.config.vocab_size, order)
+
+    def _enforcer(self) -> GrammarEnforcer:
+        grammar = self.config.grammar
+        fast_forward = grammar.fast_forward if isinstance(grammar, GrammarConfig) else True
+        return GrammarEnforcer(self.loaded.encoder, self.loaded.config.vocab_size, fast_forward)
+
+
+def assemble(config: EngineConfig) -> Assembly:
     """Loads the model (downloading it if need be) and allocates its cache.
 
     Raises ModelFileError or ConfigError, in one line, for what a user can mend.
@@ -67,23 +106,21 @@ def assemble(config: RunConfig) -> Assembly:
     device = _device(config.kernels)
     if config.kernels.threads is not None:
         torch.set_num_threads(config.kernels.threads)
-    cache_dir = Path(config.model.cache_dir) if config.model.cache_dir else None
-    path = resolve(config.model.source, config.model.sha256, cache_dir)
-    loaded = load_model(
-        path,
-        weights=config.model.weights,
-        activations=DTYPES[config.model.dtype],
-        device=device,
-        max_context=config.model.max_context,
-    )
+    path, loaded = _load(config.model, device)
     cache = _memory(loaded.model, config)
     return Assembly(config, ops, loaded, ModelExecutor(loaded.model, cache, ops), model_fingerprint(path))
 
 
-def _decoder(config: RunConfig, ops: Ops) -> DecoderStrategy:
-    if isinstance(config.decoder, SamplingConfig):
-        return Sampling(ops, config.decoder)
-    return Greedy(ops)
+def _load(config: ModelConfig, device: torch.device) -> tuple[Path, LoadedModel]:
+    path = resolve(config.source, config.sha256, Path(config.cache_dir) if config.cache_dir else None)
+    loaded = load_model(
+        path,
+        weights=config.weights,
+        activations=DTYPES[config.dtype],
+        device=device,
+        max_context=config.max_context,
+    )
+    return path, loaded
 
 
 def _load_ops(config: KernelsConfig) -> Ops:
@@ -101,11 +138,13 @@ def _device(config: KernelsConfig) -> torch.device:
     return torch.device(config.device)
 
 
-def _memory(model: Llama | Rwkv7, config: RunConfig) -> KVCache | StateCache:
-    """Room for all sequences at once, each as long as it can be, or for as much of that as memory is allowed."""
+def _memory(model: Llama | Rwkv7, config: EngineConfig) -> KVCache | StateCache:
+    """Room for all sequences at once, each as long as it can be, or for as much of that as memory is allowed; of states,
+    which are few and small, for as many as that: what is not in use keeps snapshots."""
     cache, sequences = config.cache, config.batching.max_sequences
     if isinstance(model, Rwkv7):
-        slots = _blocks(cache, sequences, StateCache.slot_bytes(model.config, cache.state_log))
+        slot_bytes = StateCache.slot_bytes(model.config, cache.state_log)
+        slots = _blocks(cache, MOST_STATES if cache.prefix == "radix" else sequences, slot_bytes)
         return StateCache(model.config, slots, cache.state_log, model.device)
     dtype, most = DTYPES[cache.dtype], sequences * -(-model.max_context // cache.block_size)
     blocks = _blocks(cache, most, KVCache.block_bytes(model.config, cache.block_size, dtype))

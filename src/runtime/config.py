@@ -6,6 +6,7 @@ from typing import Literal
 from runtime.errors import ConfigError
 
 FloatType = Literal["f32", "bf16", "f16"]
+FILTERS = ("temperature", "top_k", "top_p", "min_p")  # of a sampling decoder, in their usual order
 
 
 def _require(condition: bool, message: str) -> None:
@@ -35,9 +36,18 @@ class SamplingConfig:
     top_k: int  # 0 is off
     top_p: float  # 1 is off
     min_p: float  # 0 is off
+    repetition_penalty: float  # 1 is off
+    presence_penalty: float  # 0 is off
+    frequency_penalty: float  # 0 is off
     seed: int  # of the first request; request i draws with seed + i
+    order: tuple[str, ...]  # of the filters: all of temperature, top_k, top_p, min_p
 
     def __post_init__(self) -> None:
+        _require(
+            sorted(self.order) == sorted(FILTERS),
+            f"decoder.order must have each of {', '.join(FILTERS)} once, not {', '.join(self.order)}",
+        )
+        _require(self.repetition_penalty > 0, f"decoder.repetition_penalty must be above 0, not {self.repetition_penalty}")
         _require(self.temperature >= 0, f"decoder.temperature must be 0 or more, not {self.temperature}")
         _require(self.top_k >= 0, f"decoder.top_k must be 0 (off) or more, not {self.top_k}")
         _require(0 < self.top_p <= 1, f"decoder.top_p must be above 0 and at most 1, not {self.top_p}")
@@ -45,11 +55,86 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
-class BatchingConfig:
-    token_budget: int  # tokens a step may feed to the model, all sequences together
-    max_sequences: int  # sequences that run at the same time
+class NoSpeculation:
+    name: Literal["none"]
+
+
+@dataclass(frozen=True)
+class NgramSpeculation:
+    name: Literal["ngram"]
+    most: int  # drafts at a time
+    longest: int  # tokens at the end of a sequence that are looked up in what came before; then fewer
+    shortest: int  # down to so many
 
     def __post_init__(self) -> None:
+        _require(self.most >= 1, f"speculation.most must be 1 or more, not {self.most}")
+        _require(
+            1 <= self.shortest <= self.longest,
+            f"speculation.shortest ({self.shortest}) must be at least 1 and at most speculation.longest ({self.longest})",
+        )
+
+
+@dataclass(frozen=True)
+class DraftModelSpeculation:
+    name: Literal["draft_model"]
+    most: int  # drafts at a time
+    model: ModelConfig  # of either family, with the same vocabulary
+    memory_mib: int  # for its keys and values, or states
+
+    def __post_init__(self) -> None:
+        _require(self.most >= 1, f"speculation.most must be 1 or more, not {self.most}")
+        _require(self.memory_mib >= 1, f"speculation.memory_mib must be 1 or more, not {self.memory_mib}")
+
+
+@dataclass(frozen=True)
+class NoGrammar:
+    name: Literal["none"]
+
+
+@dataclass(frozen=True)
+class GrammarConfig:
+    """What every answer must be."""
+
+    source: str  # the grammar itself, or (but for a regular expression) the path of a file that holds it
+    fast_forward: bool  # tokens that the grammar forces are taken without asking the model
+
+
+@dataclass(frozen=True)
+class SchemaGrammar(GrammarConfig):
+    name: Literal["json_schema"]
+    on_unsupported: Literal["error", "lenient"]  # lenient: what cannot be enforced is a warning, and the end is validated
+
+
+@dataclass(frozen=True)
+class RegexGrammar(GrammarConfig):
+    name: Literal["regex"]
+
+
+@dataclass(frozen=True)
+class LarkGrammar(GrammarConfig):
+    name: Literal["lark"]
+
+
+@dataclass(frozen=True)
+class BatchingConfig:
+    """continuous: requests join and leave at any step. static: those that run together start together, and nobody joins
+    until all have ended. one_by_one: one request at a time."""
+
+    name: Literal["continuous", "static", "one_by_one"]
+    token_budget: int  # tokens a step may feed to the model, all sequences together
+    max_sequences: int  # sequences that run at the same time
+    max_waiting: int | None  # further requests are refused; null: never
+    order: Literal["arrival", "prefix"]  # who is admitted next: prefix: who shares most with what is cached
+
+    @property
+    def most_running(self) -> int:
+        return 1 if self.name == "one_by_one" else self.max_sequences
+
+    def __post_init__(self) -> None:
+        _require(
+            self.max_waiting is None or self.max_waiting >= 1,
+            f"batching.max_waiting must be 1 or more, not {self.max_waiting}",
+        )
         _require(self.max_sequences >= 1, f"batching.max_sequences must be 1 or more, not {self.max_sequences}")
         _require(
             self.token_budget >= self.max_sequences,
@@ -65,8 +150,17 @@ class CacheConfig:
     memory_mib: int  # upper limit, used when blocks is null
     dtype: FloatType  # of keys and values; recurrent states are f32
     state_log: int  # tokens that a recurrent model logs before it writes its state; 0: every token is written
+    prefix: Literal["radix", "none"]  # what requests share: everything they begin with, or nothing
+    eviction: Literal["lru", "lfu", "replay_cost"]  # what goes first when blocks run short
+    snapshot_gap: int  # tokens that sharing must spare somebody to be worth a snapshot, or waiting for
+    handle_seconds: float | None  # how long a handle lives after its last use; null: until it is released
 
     def __post_init__(self) -> None:
+        _require(self.snapshot_gap >= 1, f"cache.snapshot_gap must be 1 or more, not {self.snapshot_gap}")
+        _require(
+            self.handle_seconds is None or self.handle_seconds > 0,
+            f"cache.handle_seconds must be above 0, not {self.handle_seconds}",
+        )
         is_power_of_two = self.block_size > 0 and self.block_size & (self.block_size - 1) == 0
         _require(is_power_of_two, f"cache.block_size must be a power of two, not {self.block_size}")
         _require(self.blocks is None or self.blocks >= 1, f"cache.blocks must be 1 or more, not {self.blocks}")
@@ -157,14 +251,41 @@ class WandbTracking:
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class HttpConfig:
+    """How requests come to a server, and what it takes."""
+
+    host: str  # the address it listens on
+    port: int  # 0: any that is free
+    api_key: str | None  # what clients must send as a bearer token; null: nothing
+    model_name: str | None  # what clients call the model; null: as its file
+    max_body_kib: int
+    max_prompt_tokens: int | None  # null: what model and cache hold
+    max_new_tokens: int  # the most that a request may ask for, and what a chat gets that asks for nothing
+    max_choices: int  # answers to one request
+    timeout: float | None  # seconds after which an answer ends as it is; null: never
+    shutdown_seconds: float  # in which running requests may finish when the server is told to end
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.port < 2**16, f"serve.port must be between 0 and 65535, not {self.port}")
+        _require(self.api_key != "", "serve.api_key is empty: give a key, or null for none")
+        for key in ("max_body_kib", "max_prompt_tokens", "max_new_tokens", "max_choices"):
+            value = getattr(self, key)
+            _require(value is None or value >= 1, f"serve.{key} must be 1 or more, not {value}")
+        _require(self.timeout is None or self.timeout > 0, f"serve.timeout must be above 0, not {self.timeout}")
+        _require(self.shutdown_seconds >= 0, f"serve.shutdown_seconds must be 0 or more, not {self.shutdown_seconds}")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What an engine is made of."""
+
     model: ModelConfig
     decoder: GreedyConfig | SamplingConfig
+    speculation: NoSpeculation | NgramSpeculation | DraftModelSpeculation
+    grammar: NoGrammar | SchemaGrammar | RegexGrammar | LarkGrammar
     batching: BatchingConfig
     cache: CacheConfig
     kernels: KernelsConfig
-    workload: PromptsWorkload | FileWorkload | ChatWorkload | EvalWorkload
-    tracking: NoTracking | WandbTracking
 
     def __post_init__(self) -> None:
         bf16 = "bf16" in (self.model.dtype, self.model.weights, self.cache.dtype)
@@ -173,3 +294,18 @@ class RunConfig:
             "kernels=interpret computes bf16 wrongly (a limit of Triton's interpreter): "
             "set model.dtype=f32 cache.dtype=f32",
         )
+
+
+@dataclass(frozen=True)
+class RunConfig(EngineConfig):
+    """`python -m runtime.run`"""
+
+    workload: PromptsWorkload | FileWorkload | ChatWorkload | EvalWorkload
+    tracking: NoTracking | WandbTracking
+
+
+@dataclass(frozen=True)
+class ServeConfig(EngineConfig):
+    """`python -m runtime.serve`"""
+
+    serve: HttpConfig

@@ -1,17 +1,25 @@
 """The loop: the scheduler picks, the model computes, the decoder keeps, the stream shows."""
 
+import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from model.batch import Batch, SequenceStep, make_batch
-from runtime.decoder.strategy import DecoderStrategy
-from runtime.errors import RequestError
-from runtime.events import Event, Finished, Preempted, Prefilled, Stepped, Submitted, TokenAccepted
-from runtime.kept import Kept
-from runtime.request import Completion, FinishReason, Request
+from model.errors import ModelFileError
+from model.memory import SavedSequence, load_sequence, save_sequence
+from runtime.config import BatchingConfig
+from runtime.decoder.strategy import Accepted, DecoderStrategy
+from runtime.errors import EngineBusy, RequestError
+from runtime.events import Event, Finished, Preempted, Prefilled, RequestEvent, Started, Stepped, Submitted, TokenAccepted
+from runtime.grammar.enforcer import GrammarEnforcer
+from runtime.memory.block_store import BlockStore, Ledger
+from runtime.memory.handle import Handle
+from runtime.request import Completion, FinishReason, Request, TokenLogprob
+from runtime.request_check import check_request
 from runtime.scheduler import InferenceScheduler, Scheduled
 from runtime.sequence import Sequence
 from runtime.streaming import StreamingController
@@ -22,26 +30,42 @@ class Executor(Protocol):
         """Logits f32 [L, V] of the batch's logit rows; the cache has the batch's tokens afterwards."""
 
 
+class Vocabulary(Protocol):
+    """What the engine asks of a TokenEncoder."""
+
+    vocab_size: int
+
+    def token_bytes(self, id: int) -> bytes: ...
+
+
 class Engine:
     """Serves requests with one model. Nothing runs between calls: whoever calls `step` drives it."""
 
     def __init__(
         self,
         executor: Executor,
-        scheduler: InferenceScheduler,
+        store: BlockStore,
+        batching: BatchingConfig,
         decoder: DecoderStrategy,
-        token_bytes: Callable[[int], bytes],
+        vocabulary: Vocabulary,
         context_length: int,
+        enforcer: Callable[[], GrammarEnforcer],
     ) -> None:
+        """enforcer: makes what is needed once a request has a grammar."""
         self.executor = executor
-        self.scheduler = scheduler
+        self.store = store
         self.decoder = decoder
-        self.token_bytes = token_bytes
+        self.vocabulary = vocabulary
         self.context_length = context_length
+        self.scheduler = InferenceScheduler(store, batching)
+        self._batching = batching
+        self._make_enforcer = enforcer
+        self._enforcer: GrammarEnforcer | None = None
         self._sequences: dict[int, Sequence] = {}
+        self._deadlines: list[tuple[float, int]] = []  # a heap: engine time, request
+        self._handles: dict[int, Handle] = {}  # of finished requests, until somebody asks
         self._submitted = 0
         self._events: list[Event] = []
-        self._kept: dict[int, Kept] = {}
         self._start = time.perf_counter()
 
     def now(self) -> float:
@@ -50,32 +74,49 @@ class Engine:
 
     @property
     def is_idle(self) -> bool:
-        return not self._sequences
+        """Whether `step` would do and tell nothing."""
+        return not self._sequences and not self._events
 
     def submit(self, request: Request) -> int:
-        """Queues a request and returns its number. Raises RequestError if it could never be served."""
+        """Queues a request and returns its number. Raises RequestError if it could never be served, EngineBusy if the
+        queue is full."""
         self.check(request)
+        limit = self._batching.max_waiting
+        if limit is not None and len(self.scheduler.waiting) >= limit:
+            raise EngineBusy(f"{limit} requests are waiting already (batching.max_waiting): try again later")
+        grammar = None if request.grammar is None else self._grammars().start(request.grammar, request.stop_tokens)
         number, self._submitted = self._submitted, self._submitted + 1
-        sequence = Sequence(number, request, StreamingController(request, self.token_bytes), list(request.prompt))
+        stream = StreamingController(request, self.vocabulary.token_bytes)
+        sequence = Sequence(number, request, stream, list(request.prompt), self.now(), grammar=grammar)
         self._sequences[number] = sequence
         self.scheduler.add(sequence)
-        self._events.append(Submitted(self.now(), number, len(request.prompt)))
+        if request.deadline is not None:
+            heapq.heappush(self._deadlines, (sequence.arrival + request.deadline, number))
+        self._events.append(Submitted(sequence.arrival, number, len(request.prompt)))
         return number
 
     def step(self) -> list[Event]:
         """Runs the model once on whatever can run; returns all events since the last step."""
         start = self.now()
+        self._expire(start)
         plan = self.scheduler.schedule(self.decoder.propose)
-        batch = make_batch([_step_of(entry) for entry in plan.scheduled], self.scheduler.block_size)
+        for victim in plan.preempted:
+            self.decoder.forget(victim)
+            self._events.append(Preempted(start, victim.id, len(victim.tokens)))
+        self._events += [Started(start, sequence.id, reused) for sequence, reused in plan.started]
+        if not plan.scheduled:
+            return self._drain()
+        self.decoder.begin(plan.scheduled)
+        batch = make_batch([_step_of(entry) for entry in plan.scheduled], self.store.block_size)
         before = self.now()
         logits = self.executor.step(batch)
         executor_seconds = self.now() - before
         accepting = [entry for entry in plan.scheduled if entry.yields_token]
         accepted = self.decoder.accept(logits, accepting) if accepting else []
 
-        self._events += [Preempted(start, victim.id, len(victim.tokens)) for victim in plan.preempted]
-        prefill_tokens = sum(self._mark_computed(entry) for entry in plan.scheduled)
+        prefill_tokens = sum(map(self._mark_computed, plan.scheduled))
         decode_tokens = sum(map(self._extend, accepting, accepted))
+        ledger = self.store.ledger()
         self._events.append(
             Stepped(
                 time=self.now(),
@@ -83,94 +124,159 @@ class Engine:
                 executor_seconds=executor_seconds,
                 prefill_tokens=prefill_tokens,
                 decode_tokens=decode_tokens,
-                free_blocks=self.scheduler.allocator.free_blocks,
+                drafted=sum(entry.drafts for entry in plan.scheduled),
+                drafts_kept=sum(kept.drafts for kept in accepted),
+                free_blocks=ledger.free,
+                cached_blocks=ledger.cached,
             )
         )
         return self._drain()
 
-    def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
+    def serve(self, requests: Iterable[Request]) -> Iterator[Event]:
         """Submits the requests and yields every event until all of them (and those before) have finished."""
         for request in requests:
             self.submit(request)
         while not self.is_idle:
             yield from self.step()
 
+    def stream(self, request: Request) -> Iterator[Event]:
+        """Serves one request, beside whatever else there is, and yields what happens to it (events of others in the
+        meantime are lost). Who closes the iterator cancels the request."""
+        number = self.submit(request)
+        try:
+            while number in self._sequences:
+                yield from (event for event in self.step() if isinstance(event, RequestEvent) and event.request == number)
+        finally:
+            self.cancel(number)
+
     def generate(self, requests: Iterable[Request]) -> list[Completion]:
         """Serves the requests together; their completions, in order."""
         numbers = [self.submit(request) for request in requests]
         tokens: dict[int, list[int]] = {number: [] for number in numbers}
+        logprobs: dict[int, list[TokenLogprob | None]] = {number: [] for number in numbers}
         completions: dict[int, Completion] = {}
-        for event in self.stream(()):
+        for event in self.serve(()):
             if isinstance(event, TokenAccepted) and event.request in tokens:
                 tokens[event.request].append(event.token)
+                logprobs[event.request].append(event.logprob)
             elif isinstance(event, Finished) and event.request in tokens:
-                completions[event.request] = Completion(tokens[event.request], event.text, event.reason)
+                n = event.request
+                completions[n] = Completion(tokens[n], event.text, event.reason, logprobs[n], event.warnings)
         return [completions[number] for number in numbers]
 
-    def kept(self, number: int) -> Kept:
-        """The memory that a finished request with `keep` has left behind; handed out once."""
-        return self._kept.pop(number)
+    def cancel(self, number: int) -> None:
+        """Ends a request with what it has so far, between two steps; one that has ended already stays as it is."""
+        if number in self._sequences:
+            self._end(self._sequences[number], FinishReason.CANCELLED)
 
-    def cancel(self) -> list[Event]:
-        """Ends every request with what it has so far, between two steps; returns the events since the last
-        one."""
-        for sequence in list(self._sequences.values()):
-            sequence.stream.finish(FinishReason.CANCELLED)
-            self._retire(sequence)
+    def cancel_all(self) -> list[Event]:
+        """Ends every request; returns the events since the last step."""
+        for number in list(self._sequences):
+            self.cancel(number)
         return self._drain()
 
+    def handle(self, number: int) -> Handle:
+        """A handle on the memory of a request: of a running one as far as it is, or of one that has finished with
+        `keep`, once. Release it when nobody will continue it any more."""
+        if number in self._sequences:
+            return self.store.hold(self._sequences[number])
+        if number not in self._handles:
+            raise RequestError(f"request {number} has left no handle: submit it with keep, and ask for its handle once")
+        return self._handles.pop(number)
+
+    def release(self, handle: Handle) -> None:
+        """Lets go of a handle's memory, if that has not happened before."""
+        self.store.handles.release(handle)
+
+    def save(self, handle: Handle, path: Path, extra: dict[str, torch.Tensor] | None = None) -> None:
+        """Writes a handle with its memory to a Safetensors file, and further tensors beside it.
+
+        Raises RequestError if its memory is gone, ModelFileError if the file cannot be written.
+        """
+        if handle not in self.store.handles or not handle.computed:
+            raise RequestError("the handle has expired: continue it with keep, and save the handle that this leaves")
+        tensors = self.store.memory.save(handle.blocks, handle.computed) | (extra or {})
+        save_sequence(path, SavedSequence(handle.tokens[: handle.computed], tensors), handle.layout, handle.model)
+
+    def load(self, path: Path) -> Handle:
+        """The handle that `save` wrote (without a token that the model had yet to see). Raises ModelFileError if the
+        file is damaged, of another model or layout; RequestError if there is no room for it."""
+        return self.restore(load_sequence(path, self.store.memory.layout, self.store.model))
+
+    def restore(self, saved: SavedSequence) -> Handle:
+        """A handle on memory that was saved. Raises as `load` does."""
+        tokens, memory = saved.tokens, self.store.memory
+        if not tokens or not all(0 <= token < self.vocabulary.vocab_size for token in tokens):
+            raise ModelFileError("a saved sequence has no tokens, or some that the model does not know")
+        handle = self.store.restore(tokens, lambda blocks: memory.restore(saved.tensors, blocks, len(tokens)))
+        if handle is None:
+            fix = "raise cache.blocks or cache.memory_mib"
+            raise RequestError(f"there is no room in the cache for {len(tokens)} saved tokens: {fix}")
+        return handle
+
+    def ledger(self) -> Ledger:
+        """Who has the blocks of the cache."""
+        return self.store.ledger()
+
     def check(self, request: Request) -> None:
-        """Raises RequestError if the request is longer than the context or the cache, or empty."""
-        prompt, new = len(request.prompt), request.max_new_tokens
-        if prompt == 0:
-            raise RequestError("a prompt is empty: it needs at least one token")
-        total = prompt + new
-        need = f"a prompt of {prompt} tokens with {new} new ones needs a context of {total} tokens"
-        if total > self.context_length:
-            limit, fix = (
-                f"the model's is {self.context_length}",
-                "shorten the prompt or workload.max_new_tokens",
-            )
-            raise RequestError(f"{need}, but {limit}: {fix}")
-        if total > self.scheduler.capacity:
-            limit, fix = (
-                f"the cache holds {self.scheduler.capacity}",
-                "raise cache.blocks or cache.memory_mib",
-            )
-            raise RequestError(f"{need}, but {limit}: {fix}")
+        """Raises RequestError, in one line, if the request could never be served."""
+        check_request(request, self.store, self.context_length, self.vocabulary.vocab_size)
+
+    def _grammars(self) -> GrammarEnforcer:
+        if self._enforcer is None:
+            self._enforcer = self._make_enforcer()
+        return self._enforcer
+
+    def _expire(self, now: float) -> None:
+        self.store.handles.expire()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, number = heapq.heappop(self._deadlines)
+            if number in self._sequences:
+                self._end(self._sequences[number], FinishReason.DEADLINE)
 
     def _mark_computed(self, entry: Scheduled) -> int:
         """Notes that the fed tokens are in the cache; returns how many of them were a prompt's."""
         sequence, fed = entry.sequence, len(entry.tokens) - entry.drafts
-        is_prefill = entry.is_prefill
         sequence.computed += fed
-        if not is_prefill:
+        if not entry.is_prefill:
             return 0
+        self.store.publish(sequence)
         self._events.append(Prefilled(self.now(), sequence.id, fed, sequence.pending))
         return fed
 
-    def _extend(self, entry: Scheduled, accepted: list[int]) -> int:
+    def _extend(self, entry: Scheduled, accepted: Accepted) -> int:
         """Appends the accepted tokens; returns how many of them were decoded (none after a prefill)."""
-        sequence = entry.sequence
-        sequence.computed += len(accepted) - 1  # drafts that were kept are in the cache already
-        before = sequence.stream.new_tokens
-        for token in accepted:
+        sequence, stream = entry.sequence, entry.sequence.stream
+        sequence.computed += accepted.drafts
+        sequence.forced = len(accepted.tokens) - accepted.drafts - 1
+        before = stream.new_tokens
+        for i, (token, logprob) in enumerate(zip(accepted.tokens, accepted.logprobs, strict=True), 1):
             sequence.tokens.append(token)
-            text = sequence.stream.push(token)
-            self._events.append(TokenAccepted(self.now(), sequence.id, token, text))
-            if sequence.stream.reason is not None:
+            text = stream.push(token)
+            if i == len(accepted.tokens) and stream.reason is None and sequence.grammar and sequence.grammar.is_complete:
+                text += stream.finish(FinishReason.STOP)
+            self._events.append(TokenAccepted(self.now(), sequence.id, token, text, logprob))
+            if stream.reason is not None:
+                sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
                 self._retire(sequence)
                 break
-        return 0 if entry.is_prefill else sequence.stream.new_tokens - before
+        return 0 if entry.is_prefill else stream.new_tokens - before
+
+    def _end(self, sequence: Sequence, reason: FinishReason) -> None:
+        sequence.stream.finish(reason)
+        self._retire(sequence)
 
     def _retire(self, sequence: Sequence) -> None:
-        reason = sequence.stream.reason
-        assert reason is not None
-        if (kept := self.scheduler.remove(sequence)) is not None:
-            self._kept[sequence.id] = kept
-        del self._sequences[sequence.id]
         stream = sequence.stream
-        self._events.append(Finished(self.now(), sequence.id, reason, stream.new_tokens, stream.text))
+        assert stream.reason is not None
+        if sequence.request.keep:
+            self._handles[sequence.id] = self.store.hold(sequence)
+        self.scheduler.remove(sequence)
+        self.decoder.forget(sequence)
+        del self._sequences[sequence.id]
+        is_whole = sequence.grammar is not None and stream.reason is FinishReason.STOP
+        warnings = sequence.grammar.problems(stream.text) if is_whole and sequence.grammar else ()
+        self._events.append(Finished(self.now(), sequence.id, stream.reason, stream.new_tokens, stream.text, warnings))
 
     def _drain(self) -> list[Event]:
         events, self._events = self._events, []

@@ -11,3 +11,7 @@ class ConfigError(UserError):
 
 class RequestError(UserError):
     """A request that this engine cannot serve, whatever it waits for."""
+
+
+class EngineBusy(RequestError):
+    """A request that would be served at another time: the queue is full."""

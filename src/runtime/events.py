@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
-from runtime.request import FinishReason
+from runtime.request import FinishReason, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,13 @@ class Submitted(RequestEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Started(RequestEvent):
+    """The request begins to run; the memory of its first `reused` tokens was there."""
+
+    reused: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prefilled(RequestEvent):
     """A chunk of `tokens` prompt tokens went through the model (or of a preempted request's tokens,
     again)."""
@@ -37,6 +44,7 @@ class TokenAccepted(RequestEvent):
 
     token: int
     text: str
+    logprob: TokenLogprob | None = None  # where the request asks for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,7 @@ class Finished(RequestEvent):
     reason: FinishReason
     new_tokens: int
     text: str  # all of the answer
+    warnings: tuple[str, ...] = ()  # what a lenient grammar could not promise
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,9 @@ class Stepped(Event):
     prefill_tokens: int
     decode_tokens: int
     free_blocks: int
+    cached_blocks: int = 0  # those that only the prefix index has
+    drafted: int = 0  # guesses that were verified
+    drafts_kept: int = 0  # of which so many were right
 
 
 def write_jsonl(event: Event, file: TextIO) -> None:

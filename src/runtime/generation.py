@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from runtime.assembly import Assembly, assemble
-from runtime.config import FileWorkload, PromptsWorkload, RunConfig, SamplingConfig
+from runtime.config import FileWorkload, PromptsWorkload, RunConfig
 from runtime.display import make_display
 from runtime.engine import Engine
 from runtime.interrupt import DeferredInterrupt
@@ -13,7 +13,7 @@ from runtime.metrics import RunMetrics
 from runtime.observer import Observer
 from runtime.report import print_report
 from runtime.request import Request
-from runtime.workload import make_request, read_prompts
+from runtime.workload import read_prompts
 
 
 class Generation:
@@ -41,8 +41,8 @@ def prepare_generation(config: RunConfig, workload: PromptsWorkload | FileWorklo
     """Everything that can find a fault of the user's, before anything is generated or written."""
     prompts = read_prompts(workload)
     assembly = assemble(config)
-    seed = config.decoder.seed if isinstance(config.decoder, SamplingConfig) else 0
-    requests = [make_request(text, workload, assembly.loaded, seed + i) for i, text in enumerate(prompts)]
+    maker = assembly.requests(workload)
+    requests = [maker.prompt(text, number) for number, text in enumerate(prompts)]
     engine = assembly.engine()
     for request in requests:
         engine.check(request)
@@ -55,7 +55,7 @@ def _serve(engine: Engine, requests: list[Request], observers: list[Observer]) -
         engine.submit(request)
     with DeferredInterrupt() as interrupt:
         while not engine.is_idle:
-            for event in engine.cancel() if interrupt.requested else engine.step():
+            for event in engine.cancel_all() if interrupt.requested else engine.step():
                 for observer in observers:
                     observer.add(event)
     return interrupt.requested

@@ -78,7 +78,7 @@ class HarnessModel(LM):
     def generate_until(self, requests: list[Instance]) -> list[str]:
         asked = [self._request(*request.args) for request in requests]
         texts = dict.fromkeys(range(len(asked)), "")
-        finished = (event for event in self._assembly.engine().stream(asked) if isinstance(event, Finished))
+        finished = (event for event in self._assembly.engine().serve(asked) if isinstance(event, Finished))
         for event in track(finished, "answers", total=len(asked)):
             texts[event.request] = event.text
         return list(texts.values())

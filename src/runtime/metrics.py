@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from runtime.events import Event, Finished, Preempted, Stepped, Submitted, TokenAccepted
+from runtime.events import Event, Finished, Preempted, Started, Stepped, Submitted, TokenAccepted
 
 
 @dataclass
@@ -18,6 +18,7 @@ class RequestMetrics:
     first_token: float | None = None
     last_token: float | None = None
     new_tokens: int = 0
+    reused_tokens: int = 0  # of the prompt, whose memory was there when it first began to run
     reason: str | None = None
 
     @property
@@ -45,6 +46,9 @@ class RunMetrics:
     decode_tokens: int = 0  # in decode steps only
     decode_seconds: float = 0.0
     executor_seconds: float = 0.0
+    drafted: int = 0
+    drafts_kept: int = 0
+    started: set[int] = field(default_factory=set)  # requests that have begun to run before
 
     def add(self, event: Event) -> None:
         match event:
@@ -56,6 +60,10 @@ class RunMetrics:
                 request.last_token = event.time
                 if request.first_token is None:
                     request.first_token = event.time
+            case Started():
+                if event.request not in self.started:
+                    self.started.add(event.request)
+                    self.requests[event.request].reused_tokens = event.reused
             case Finished():
                 self.requests[event.request].reason = event.reason.value
             case Preempted():
@@ -66,6 +74,8 @@ class RunMetrics:
     def _add_step(self, step: Stepped) -> None:
         self.steps += 1
         self.executor_seconds += step.executor_seconds
+        self.drafted += step.drafted
+        self.drafts_kept += step.drafts_kept
         if step.prefill_tokens:
             self.prefill_tokens += step.prefill_tokens
             self.prefill_seconds += step.seconds
@@ -87,8 +97,12 @@ class RunMetrics:
             decode_tokens_per_second=_rate(self.decode_tokens, self.decode_seconds),
             median_time_to_first_token=statistics.median(firsts) if firsts else None,
             peak_memory_mib=peak_memory_mib(),
+            prefilled_tokens=self.prefill_tokens,
+            reused_tokens=sum(request.reused_tokens for request in self.requests.values()),
             steps=self.steps,
             preemptions=self.preemptions,
+            drafted_tokens=self.drafted,
+            accepted_drafts=self.drafts_kept,
         )
 
 
@@ -104,8 +118,12 @@ class Summary:
     decode_tokens_per_second: float | None
     median_time_to_first_token: float | None
     peak_memory_mib: float
+    prefilled_tokens: int  # fed in steps that feed prompts, those of preempted requests again
+    reused_tokens: int  # of prompts, whose memory was there
     steps: int
     preemptions: int
+    drafted_tokens: int
+    accepted_drafts: int
 
 
 def peak_memory_mib() -> float:

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from runtime.metrics import RunMetrics
+from runtime.metrics import RunMetrics, Summary
 
 
 def print_report(console: Console, metrics: RunMetrics) -> None:
@@ -40,8 +40,18 @@ def print_report(console: Console, metrics: RunMetrics) -> None:
         "",
     )
     console.print(table)
-    preempted = f", {summary.preemptions} preemptions" if summary.preemptions else ""
-    console.print(f"{summary.steps} steps{preempted}; peak memory {summary.peak_memory_mib:.0f} MiB", highlight=False)
+    console.print(f"{_course(summary)}; peak memory {summary.peak_memory_mib:.0f} MiB", highlight=False)
+
+
+def _course(summary: Summary) -> str:
+    parts = [f"{summary.steps} steps"]
+    if summary.preemptions:
+        parts.append(f"{summary.preemptions} preemptions")
+    if summary.reused_tokens:
+        parts.append(f"{summary.reused_tokens} prompt tokens shared")
+    if summary.drafted_tokens:
+        parts.append(f"{summary.accepted_drafts} of {summary.drafted_tokens} drafts kept")
+    return ", ".join(parts)
 
 
 def _figure(value: float | None, digits: int) -> str:

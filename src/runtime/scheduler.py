@@ -1,15 +1,18 @@
-"""What the next step feeds to the model: continuous batching with chunked prefill and preemption by
-recompute."""
+"""What the next step feeds to the model: continuous batching with chunked prefill, priorities, preemption by recompute."""
 
-from collections import deque
+from bisect import insort
 from collections.abc import Callable
 from typing import NamedTuple
 
-from runtime.kept import Kept, KeptMemory
-from runtime.kv_block_allocator import KVBlockAllocator
+from runtime.config import BatchingConfig
+from runtime.memory.block_store import BlockStore
+from runtime.memory.common_length import common_length
 from runtime.sequence import Sequence
 
-Propose = Callable[[Sequence], list[int]]
+Propose = Callable[[list[Sequence], list[int]], list[list[int]]]
+
+LOOKAHEAD = 64  # waiting sequences that are looked at in one step
+MOST_OVERTAKEN = 16  # how often a sequence may be overtaken by others of its priority
 
 
 class Scheduled(NamedTuple):
@@ -18,148 +21,203 @@ class Scheduled(NamedTuple):
     sequence: Sequence
     tokens: list[int]
     drafts: int = 0
-
-    @property
-    def is_prefill(self) -> bool:
-        return len(self.tokens) - self.drafts > 1
+    is_prefill: bool = False
 
     @property
     def yields_token(self) -> bool:
-        """Whether the model sees the sequence's last token in this step, so that a new one can be
-        accepted."""
+        """Whether the model sees the sequence's last token in this step, so that a new one can be accepted."""
         return len(self.tokens) - self.drafts == self.sequence.pending
+
+
+class Started(NamedTuple):
+    """A sequence begins to run; the memory of its first `reused` tokens was there."""
+
+    sequence: Sequence
+    reused: int
 
 
 class Plan(NamedTuple):
     scheduled: list[Scheduled]
     preempted: list[Sequence]
+    started: list[Started]
 
 
 class InferenceScheduler:
     """Decides who runs, within a budget of tokens a step and the blocks of the cache.
 
-    Decoding sequences go first, so that a long prompt does not stall them; what is left of the budget feeds
-    prompts, in chunks where they are longer. A waiting sequence is admitted in order of arrival, when blocks
-    for all its tokens are free. When a decoding one finds no block, kept memory goes first; then the youngest running
-    sequence loses its own and waits again, at the head of the queue: the oldest always advances.
+    Decoding sequences go first, so that a long prompt does not stall them; what is left of the budget feeds prompts, in
+    chunks where they are longer. Who waits is admitted by priority, then in order of arrival, when there are blocks for
+    all its tokens. When a decoding sequence finds no block, the last in that order loses its own and waits again: the
+    first always advances. A sequence that begins like one whose prompt is just being fed waits until it can share that.
     """
 
-    def __init__(
-        self,
-        allocator: KVBlockAllocator,
-        block_size: int,
-        token_budget: int,
-        max_sequences: int,
-        truncates: bool,
-    ) -> None:
-        assert token_budget >= max_sequences
-        self.kept = KeptMemory(allocator, block_size, truncates)
-        self.allocator = allocator
-        self.block_size = block_size
-        self.token_budget = token_budget
-        self.max_sequences = max_sequences
-        self.waiting: deque[Sequence] = deque()
-        self.running: list[Sequence] = []  # oldest first
-
-    @property
-    def capacity(self) -> int:
-        """Tokens that fit into the cache when one sequence has all of it."""
-        return self.allocator.total * self.block_size
+    def __init__(self, store: BlockStore, batching: BatchingConfig) -> None:
+        self.store = store
+        self.batching = batching
+        self.waiting: list[Sequence] = []  # in the order of `_rank`, as is running
+        self.running: list[Sequence] = []
 
     @property
     def is_idle(self) -> bool:
         return not self.running and not self.waiting
 
     def add(self, sequence: Sequence) -> None:
-        if sequence.request.resume is not None:
-            sequence.resumes = self.kept.fit(sequence.request.resume, sequence.tokens)
-        self.waiting.append(sequence)
+        insort(self.waiting, sequence, key=_rank)
 
     def schedule(self, propose: Propose) -> Plan:
-        """Picks the sequences of the next step, with their tokens; allocates the blocks that these need."""
-        plan = Plan([], [])
-        budget = self.token_budget - self._schedule_decodes(propose, plan)
+        """Picks the sequences of the next step, with their tokens; takes the blocks that these need."""
+        plan = Plan([], [], [])
+        joins = self.batching.name == "continuous" or not self.running
+        budget = self.batching.token_budget - self._schedule_decodes(propose, plan)
+        if joins and self.waiting and budget:
+            self._admit(budget, plan)
         decoding = {entry.sequence.id for entry in plan.scheduled}
-        for sequence in self.running:
-            if budget and sequence.id not in decoding:
+        for sequence in [sequence for sequence in self.running if sequence.id not in decoding]:
+            # It has its blocks, but may have to copy one: a handle on it can have been taken since the last step.
+            if budget and sequence in self.running and self._grow(sequence, len(sequence.tokens), plan):
                 budget -= _feed(sequence, budget, plan)
-        while budget and self._admit_next():
-            budget -= _feed(self.running[-1], budget, plan)
         return plan
 
-    def remove(self, sequence: Sequence) -> Kept | None:
-        """Forgets a finished or cancelled sequence, and frees its blocks or keeps them, as its request says."""
-        if sequence in self.running:
-            self.running.remove(sequence)
-        else:
-            self.waiting.remove(sequence)
-            self._take_over(sequence)
-        if not sequence.request.keep:
-            self._release(sequence)
-            return None
-        return self.kept.keep(sequence.tokens[: sequence.computed], sequence.page_table)
+    def remove(self, sequence: Sequence) -> None:
+        """Forgets a finished or cancelled sequence and gives its blocks back."""
+        (self.running if sequence in self.running else self.waiting).remove(sequence)
+        self.store.release(sequence)
 
     def _schedule_decodes(self, propose: Propose, plan: Plan) -> int:
-        decoding = [sequence for sequence in self.running if sequence.pending == 1]
+        decoding = [sequence for sequence in self.running if sequence.is_decoding]
+        if not decoding:
+            return 0
+        owed = sum(sequence.pending for sequence in decoding)
+        spare = max(0, self.batching.token_budget - owed)
+        limits = [max(0, min(spare, s.remaining - 1, self.store.memory.rollback - s.forced)) for s in decoding]
         used = 0
-        for i, sequence in enumerate(decoding):
+        for i, (sequence, drafts) in enumerate(zip(decoding, propose(decoding, limits), strict=True)):
             if sequence in plan.preempted:
                 continue
-            spare = self.token_budget - used - (len(decoding) - i)  # each later one still gets its one token
-            drafts = propose(sequence)[: min(spare, sequence.remaining - 1)]
-            if self._missing_blocks(sequence, len(drafts)) > self.allocator.free_blocks:
+            room = self.batching.token_budget - used - (len(decoding) - i - 1)  # each later one gets a token
+            tokens = sequence.tokens[sequence.computed :][:room]
+            drafts = drafts[:spare] if len(tokens) == sequence.pending else []
+            if drafts and not self.store.has_room(self.store.missing(sequence, len(sequence.tokens) + len(drafts))):
                 drafts = []  # a guess is not worth another sequence's blocks
-            if self._grow(sequence, len(drafts), plan):
-                plan.scheduled.append(Scheduled(sequence, [sequence.tokens[-1], *drafts], len(drafts)))
-                used += 1 + len(drafts)
+            if self._grow(sequence, len(sequence.tokens) + len(drafts), plan):
+                plan.scheduled.append(Scheduled(sequence, tokens + drafts, len(drafts)))
+                used += len(tokens) + len(drafts)
+                spare -= len(drafts)
         return used
 
-    def _grow(self, sequence: Sequence, drafts: int, plan: Plan) -> bool:
-        """Gives the sequence the blocks it needs, taking from the youngest; False if it was itself the
-        youngest."""
-        missing = self._missing_blocks(sequence, drafts)
-        while not self.kept.make_room(missing):
-            victim = self.running.pop()
-            self._release(victim)
-            self.waiting.appendleft(victim)
-            plan.preempted.append(victim)
+    def _grow(self, sequence: Sequence, tokens: int, plan: Plan) -> bool:
+        """Gives the sequence the blocks it needs, taking from the last; False if it was itself the last."""
+        while not self.store.grow(sequence, tokens):
+            victim = self.running[-1]
+            self._preempt(victim, plan)
             if victim is sequence:
                 return False
-        sequence.page_table += self.allocator.allocate(missing)
         return True
 
-    def _admit_next(self) -> bool:
-        if not self.waiting or len(self.running) == self.max_sequences:
+    def _preempt(self, victim: Sequence, plan: Plan) -> None:
+        self.running.remove(victim)
+        self.store.release(victim)
+        victim.forced = 0
+        victim.cuts.clear()
+        self.add(victim)
+        plan.preempted.append(victim)
+        plan.scheduled[:] = [entry for entry in plan.scheduled if entry.sequence is not victim]
+
+    def _admit(self, budget: int, plan: Plan) -> None:
+        """Lets waiting sequences run as long as the budget is not spoken for. When the next one finds no room, none that
+        comes after it is let in before it."""
+        wanted = sum(sequence.pending for sequence in self.running if not sequence.is_decoding)
+        is_open = True
+        for sequence in self._candidates():
+            if sequence in plan.preempted:
+                is_open = False
+            elif self._awaits_prefix(sequence):
+                continue
+            elif is_open and wanted < budget:
+                is_open = self._start(sequence, plan)
+                wanted += sequence.pending if is_open else 0
+
+    def _candidates(self) -> list[Sequence]:
+        """Those who could run next, in the order in which they may."""
+        first = self.waiting[:LOOKAHEAD]
+        if self.batching.order == "arrival" or len(first) < 2:
+            return first
+
+        def rank(sequence: Sequence) -> tuple[int, bool, int, int]:
+            may_be_overtaken = sequence.overtaken < MOST_OVERTAKEN
+            matched = self.store.match(sequence.tokens).length if may_be_overtaken else 0
+            return -sequence.request.priority, may_be_overtaken, -matched, sequence.id
+
+        return sorted(first, key=rank)
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """Whether a prompt that is being fed begins like this one, further than what is shared already; it is made to
+        leave behind what both have in common."""
+        if self.store.index is None or self.batching.name != "continuous":
             return False
+        for other in self.running:
+            if other.is_decoding:
+                continue
+            common = common_length(sequence.tokens[:-1], other.tokens[:-1])
+            if common < other.computed + self.store.snapshot_gap:
+                continue
+            if common >= self.store.match(sequence.tokens).length + self.store.snapshot_gap:
+                if common not in other.cuts:
+                    insort(other.cuts, common)
+                return True
+        return False
+
+    def _start(self, sequence: Sequence, plan: Plan) -> bool:
+        """Moves a waiting sequence to the running ones; False if there is no room."""
+        while len(self.running) >= self.batching.most_running:
+            if not self._yield_to(sequence, plan):
+                return False
+        match = self.store.attach(sequence)
         # One token more than there is, or the first decode step could preempt what was just admitted.
-        missing = self._missing_blocks(self.waiting[0], 1)
-        if not self.kept.make_room(missing, spare=self.waiting[0].resumes):
-            return False
-        sequence = self.waiting.popleft()
-        self._take_over(sequence)
-        sequence.page_table += self.allocator.allocate(missing)
-        self.running.append(sequence)
+        while not self.store.grow(sequence, len(sequence.tokens) + 1):
+            if self._yield_to(sequence, plan):
+                continue
+            shared = sequence.computed > 0
+            self.store.detach(sequence)
+            if self.running or not shared:
+                return False
+            # Alone, it has room for all its tokens: only what it shares cannot both be kept and be copied to write.
+        self.waiting.remove(sequence)
+        for other in self.waiting:
+            if _rank(other) > _rank(sequence):
+                break
+            other.overtaken += 1
+        insort(self.running, sequence, key=_rank)
+        plan.started.append(Started(sequence, sequence.computed))
+        sequence.cuts = self._cuts(sequence, match.known)
         return True
 
-    def _missing_blocks(self, sequence: Sequence, extra_tokens: int) -> int:
-        needed = -(-(len(sequence.tokens) + extra_tokens) // self.block_size)
-        resumed = len(sequence.resumes.page_table) if sequence.resumes and sequence.resumes in self.kept else 0
-        return max(0, needed - len(sequence.page_table) - resumed)
+    def _yield_to(self, sequence: Sequence, plan: Plan) -> bool:
+        """Preempts the last of the running sequences if its priority is lower."""
+        if not self.running or self.running[-1].request.priority >= sequence.request.priority:
+            return False
+        self._preempt(self.running[-1], plan)
+        return True
 
-    def _take_over(self, sequence: Sequence) -> None:
-        """Gives the sequence the memory that it resumes, if that is still kept."""
-        if sequence.resumes and sequence.resumes in self.kept:
-            sequence.computed = len(sequence.resumes.tokens)
-            sequence.page_table = self.kept.take(sequence.resumes)
-        sequence.resumes = None
+    def _cuts(self, sequence: Sequence, known: int) -> list[int]:
+        """Where snapshots of a recurrent state pay: where others went another way, and before the prompt's last token,
+        for whoever asks the same again. (Pages need none: they can be cut anywhere.)"""
+        if self.store.index is None or self.store.memory.truncates:
+            return []
+        cuts: list[int] = []
+        for length in sorted((known, len(sequence.tokens) - 1)):
+            if length >= (cuts[-1] if cuts else sequence.computed) + self.store.snapshot_gap:
+                cuts.append(length)
+        return cuts
 
-    def _release(self, sequence: Sequence) -> None:
-        self.allocator.free(sequence.page_table)
-        sequence.page_table = []
-        sequence.computed = 0
+
+def _rank(sequence: Sequence) -> tuple[int, int]:
+    return -sequence.request.priority, sequence.id
 
 
 def _feed(sequence: Sequence, budget: int, plan: Plan) -> int:
-    tokens = sequence.tokens[sequence.computed : sequence.computed + budget]
-    plan.scheduled.append(Scheduled(sequence, tokens))
+    end = min(sequence.computed + budget, len(sequence.tokens))
+    end = next((cut for cut in sequence.cuts if sequence.computed < cut < end), end)
+    tokens = sequence.tokens[sequence.computed : end]
+    plan.scheduled.append(Scheduled(sequence, tokens, is_prefill=not sequence.is_decoding))
     return len(tokens)

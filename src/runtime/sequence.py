@@ -2,34 +2,45 @@
 
 from dataclasses import dataclass, field
 
-from runtime.kept import Kept
+from runtime.grammar.state import GrammarState
 from runtime.request import Request
 from runtime.streaming import StreamingController
 
 
 @dataclass(eq=False)
 class Sequence:
-    """The tokens of a request and the cache blocks that hold their keys and values.
+    """The tokens of a request and the cache blocks that hold their memory.
 
     tokens:       | prompt and accepted tokens                        | drafts (not kept here)
     in the cache: | computed               | pending: fed next
     blocks:       | page_table, ceil(tokens / block_size) while running, none while waiting
 
-    resumes: kept memory of its first tokens, which it takes over when it starts to run.
+    forced: how many of the last tokens were added because the grammar allowed no others. cuts: lengths, ascending, at
+    which a chunk of its prompt ends, because others will share what is computed until there. overtaken: how many of its
+    priority that came later began to run before. arrival: seconds on the engine's clock.
     """
 
     id: int
     request: Request
     stream: StreamingController
     tokens: list[int]
+    arrival: float = 0.0
     computed: int = 0
     page_table: list[int] = field(default_factory=list)
-    resumes: Kept | None = None
+    grammar: GrammarState | None = None
+    forced: int = 0
+    cuts: list[int] = field(default_factory=list)
+    overtaken: int = 0
 
     @property
     def pending(self) -> int:
-        """Tokens that the model has yet to see: 1 when decoding, more while the prompt is being fed."""
+        """Tokens that the model has yet to see."""
         return len(self.tokens) - self.computed
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether all that is pending came out of the last step; else its prompt is (again) being fed."""
+        return self.pending == 1 + self.forced
 
     @property
     def remaining(self) -> int:

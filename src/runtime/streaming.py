@@ -1,4 +1,4 @@
-"""From tokens to the text a caller sees: whole characters, stop strings, stop tokens, length."""
+"""From tokens to the text a caller sees: whole characters, stop strings, stop tokens, a predicate, length."""
 
 import codecs
 from collections.abc import Callable
@@ -11,7 +11,8 @@ class StreamingController:
 
     Tokens hold parts of characters, so bytes wait until a character is whole (what never becomes one is
     U+FFFD); and a stop string may span tokens, so text that could be its beginning waits too. The answer ends
-    at the first character that completes a stop string, wherever token boundaries fall.
+    at the first character that completes a stop string, wherever token boundaries fall; or with the token after which
+    the request's predicate is true of all text so far.
     """
 
     def __init__(self, request: Request, token_bytes: Callable[[int], bytes]) -> None:
@@ -34,6 +35,9 @@ class StreamingController:
         if cut := self._stop_string():
             self._held = self._held[: cut[0]]
             self._decoder.reset()
+            return self.finish(FinishReason.STOP)
+        until = self._request.until
+        if until is not None and until(self.text + self._held):
             return self.finish(FinishReason.STOP)
         if self.new_tokens == self._request.max_new_tokens:
             return self.finish(FinishReason.LENGTH)

@@ -15,13 +15,13 @@ class Line(NamedTuple):
 
 
 def read_text(path: Path) -> str:
-    """The file's text, of `workload.path`. Raises UserError if it cannot be read or is not UTF-8."""
+    """The file's text. Raises UserError if it cannot be read or is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"workload.path={path}: {error.strerror}") from error
+        raise UserError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"workload.path={path}: byte {error.start} is not UTF-8 text") from error
+        raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from error
 
 
 def read_lines(path: Path) -> Iterator[Line]:

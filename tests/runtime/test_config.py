@@ -7,33 +7,42 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from runtime.command_line import CONF, plain
-from runtime.config import RunConfig
+from runtime.config import EngineConfig, RunConfig, ServeConfig
 from runtime.errors import ConfigError
 from runtime.typed_config import dotted_keys, read_config
 
 GROUPS = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "experiment"]
-CHOICES = [f"{group}={path.stem}" for group in GROUPS for path in (CONF / group).glob("*.yaml")]
+ROOTS = {"config": RunConfig, "serve": ServeConfig}
+CHOICES = [
+    (root, f"{group}={path.stem}")
+    for root, settings in ROOTS.items()
+    for group in get_type_hints(settings)
+    for path in (CONF / group).glob("*.yaml")
+]
 EXPERIMENTS = [path.stem for path in (CONF / "experiment").glob("*.yaml")]
 MANDATORY = {
     "model=file": ["model.source=x.gguf"],
     "workload=file": ["workload.path=x.txt"],
+    "grammar=json_schema": ['grammar.source="{}"'],
+    "grammar=regex": ["grammar.source=a+"],
+    "grammar=lark": ["grammar.source=x.lark"],
     "workload=eval": ["workload.path=x.txt"],
 }
 
 
-def read(*overrides: str) -> RunConfig:
+def read(*overrides: str, root: str = "config") -> EngineConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=list(overrides))
-    return read_config(RunConfig, plain(composed))
+        composed = compose(root, overrides=list(overrides))
+    return read_config(ROOTS[root], plain(composed))
 
 
 def test_each_group_has_a_dataclass() -> None:
-    assert set(GROUPS) == set(get_type_hints(RunConfig))
+    assert set(GROUPS) == {group for settings in ROOTS.values() for group in get_type_hints(settings)}
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_each_choice_composes(choice: str) -> None:
-    read(choice, *MANDATORY.get(choice, []))
+@pytest.mark.parametrize(("root", "choice"), CHOICES)
+def test_each_choice_composes(root: str, choice: str) -> None:
+    read(choice, *MANDATORY.get(choice, []), root=root)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -103,14 +103,30 @@ def test_a_stopped_answer_counts_as_far_as_it_came(tiny_gguf: Path, recurrent: b
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data(), st.booleans(), st.sampled_from(TEMPLATES), st.sampled_from([PLAIN, ANYTHING]), st.integers(1, 3))
+@given(
+    st.data(),
+    st.booleans(),
+    st.sampled_from(["none", "radix"]),
+    st.sampled_from(TEMPLATES),
+    st.sampled_from([PLAIN, ANYTHING]),
+    st.integers(1, 3),
+)
 def test_whatever_happens_each_answer_is_that_of_a_fresh_engine(
-    tiny_gguf: Path, tmp_path: Path, data: st.DataObject, recurrent: bool, template: str, tokens: list[int], count: int
+    tiny_gguf: Path,
+    tmp_path: Path,
+    data: st.DataObject,
+    recurrent: bool,
+    prefix: str,
+    template: str,
+    tokens: list[int],
+    count: int,
 ) -> None:
     """Turns, stops, undo, save, load and reset of conversations that take the memory from each other, beside what was
     said: a list of messages for each turn."""
     blocks = 2 if recurrent else 150
-    assembly = toy_assembly(tiny_gguf, recurrent=recurrent, tokens=tokens, template=template, blocks=blocks)
+    assembly = toy_assembly(
+        tiny_gguf, recurrent=recurrent, tokens=tokens, template=template, blocks=blocks, prefix=prefix
+    )
     engine, loaded = assembly.engine(), assembly.loaded
     conversations = [toy_conversation(assembly, engine) for _ in range(count)]
     said: list[list[tuple[str, ...]]] = [[()] for _ in range(count)]
@@ -141,7 +157,7 @@ def test_whatever_happens_each_answer_is_that_of_a_fresh_engine(
             conversation.reset()
             said[i] = [()]
         assert tuple(message["content"] for message in conversation.messages) == said[i][-1]
-        engine.scheduler.allocator.check()
+        engine.store.allocator.check()
 
 
 def ask(conversation: Conversation, question: str, stop_after: int) -> tuple[tuple[int, ...], list[int]]:

@@ -202,7 +202,7 @@ GOOD = json.dumps(QUESTIONS[0])
         ("e.jsonl", GOOD, ["workload.window=2"], "line 1: 7 tokens to score: must be 1 to 2"),
         ("e.txt", TEXT, ["workload.window=8", "workload.stride=9"], "workload.stride=9 skips tokens"),
         ("e.txt", TEXT, ["workload.limit=0"], "workload.limit must be 1 or more"),
-        ("e.txt", TEXT, ["workload.path=/no/such.txt"], "workload.path=/no/such.txt: No such file"),
+        ("e.txt", TEXT, ["workload.path=/no/such.txt"], "/no/such.txt: No such file"),
     ],
 )
 def test_a_fault_is_one_line(

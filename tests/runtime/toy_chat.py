@@ -53,11 +53,12 @@ def toy_assembly(
     template: str = CHATML,
     blocks: int | None = None,
     fingerprint: str = "toy",
+    prefix: str = "none",
 ) -> Assembly:
     loaded = replace(_load(tiny_gguf), model=SimpleNamespace(max_context=CONTEXT), chat_template=ChatTemplate(template))
-    cache = ToyStates(blocks or 4) if recurrent else ToyPages(blocks or 1024, 4)
+    cache = ToyStates(blocks or 64) if recurrent else ToyPages(blocks or 1024, 4)
     executor = SpeakingExecutor(cache, tokens)
-    return Assembly(_read(overrides), reference_ops(), loaded, executor, fingerprint)  # type: ignore[arg-type]
+    return Assembly(_read((*overrides, f"cache.prefix={prefix}")), reference_ops(), loaded, executor, fingerprint)  # type: ignore[arg-type]
 
 
 @cache

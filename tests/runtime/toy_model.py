@@ -1,18 +1,25 @@
 """A deterministic model of a few lines, for tests of what surrounds a model."""
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 
 from kernels.ops import Ops, load_ops
 from model.batch import Batch
 from model.memory import check_saved
-from runtime.decoder.greedy import Greedy
+from runtime.config import FILTERS, BatchingConfig
+from runtime.decoder.sampling import Sampling
 from runtime.decoder.strategy import DecoderStrategy
 from runtime.engine import Engine
-from runtime.kv_block_allocator import KVBlockAllocator
-from runtime.scheduler import InferenceScheduler
+from runtime.grammar.enforcer import GrammarEnforcer
+from runtime.memory.block_store import BlockStore
+from runtime.memory.eviction import POLICIES
+from runtime.memory.handle_shelf import HandleShelf
+from runtime.memory.kv_block_allocator import KVBlockAllocator
+from runtime.memory.radix_prefix_index import RadixPrefixIndex
 
 VOCAB_SIZE = 256
 FREE = -1
@@ -135,6 +142,15 @@ def toy_continuation(prompt: list[int], count: int) -> list[int]:
     return tokens[len(prompt) :]
 
 
+class ToyVocabulary:
+    """Each byte is a token."""
+
+    vocab_size = VOCAB_SIZE
+
+    def token_bytes(self, id: int) -> bytes:
+        return bytes([id])
+
+
 def toy_engine(
     *,
     blocks: int = 64,
@@ -144,19 +160,33 @@ def toy_engine(
     context_length: int = 1024,
     decoder: DecoderStrategy | None = None,
     recurrent: bool = False,
-    rollback: int = 0,
+    state_log: int = 0,
+    prefix: bool = True,
+    eviction: str = "lru",
+    snapshot_gap: int = 1,
+    batching: Literal["continuous", "static", "one_by_one"] = "continuous",
+    order: Literal["arrival", "prefix"] = "arrival",
+    max_waiting: int | None = None,
+    handle_seconds: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Engine:
-    cache = ToyStates(blocks, rollback) if recurrent else ToyPages(blocks, block_size)
-    scheduler = InferenceScheduler(
-        KVBlockAllocator(blocks), cache.block_size, token_budget, max_sequences, cache.truncates
-    )
+    cache = ToyStates(blocks, state_log) if recurrent else ToyPages(blocks, block_size)
+    allocator = KVBlockAllocator(blocks)
+    index = RadixPrefixIndex(allocator, cache.block_size, cache.truncates, POLICIES[eviction]) if prefix else None
+    handles = HandleShelf(allocator, handle_seconds, clock)
     return Engine(
         ToyExecutor(cache),
-        scheduler,
-        decoder or Greedy(reference_ops()),
-        lambda token: bytes([token]),
+        BlockStore(cache, allocator, index, handles, snapshot_gap, "toy"),
+        BatchingConfig(batching, token_budget, max_sequences, max_waiting, order),
+        decoder or Sampling(reference_ops(), VOCAB_SIZE, FILTERS),
+        ToyVocabulary(),
         context_length,
+        no_grammars,
     )
+
+
+def no_grammars() -> GrammarEnforcer:
+    raise AssertionError("the toy model has no grammars")
 
 
 def reference_ops() -> Ops:

@@ -36,7 +36,7 @@ class OurRunner:
         self._times: dict[int, list[DecodeTime]] = defaultdict(list)  # by batch size
 
     def prefill(self, prompts: list[list[int]]) -> None:
-        self._engine.cancel()
+        self._engine.cancel_all()
         for prompt in prompts:
             self._engine.submit(Request(tuple(prompt), NEW_TOKENS))
         self._engine.step()
@@ -102,8 +102,26 @@ def _settings(spec: Spec) -> RunConfig:
                 "weights": weights,
             },
             "decoder": {"name": "greedy"},
-            "batching": {"token_budget": 4096, "max_sequences": max(case.batch for case in spec.cases)},
-            "cache": {"block_size": 32, "blocks": None, "memory_mib": 1024, "dtype": dtype, "state_log": 0},
+            "speculation": {"name": "none"},
+            "grammar": {"name": "none"},
+            "batching": {
+                "name": "continuous",
+                "token_budget": 4096,
+                "max_sequences": max(case.batch for case in spec.cases),
+                "max_waiting": None,
+                "order": "arrival",
+            },
+            "cache": {
+                "block_size": 32,
+                "blocks": None,
+                "memory_mib": 1024,
+                "dtype": dtype,
+                "state_log": 0,
+                "prefix": "none",  # the same prompts come again and again
+                "eviction": "lru",
+                "snapshot_gap": 16,
+                "handle_seconds": None,
+            },
             "kernels": {"backend": "compiled", "device": "cpu", "threads": spec.threads},
             "workload": {
                 "name": "prompts",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from runtime.kept import common_length
+from runtime.memory.common_length import common_length
 
 
 def splice(

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from model.chat_template import Message
 from model.errors import ModelFileError
-from model.memory import SavedSequence
-from runtime.kept import common_length
+from runtime.memory.common_length import common_length
+from runtime.memory.handle import Handle
 
 
 class Turn(NamedTuple):
@@ -18,7 +18,7 @@ class Turn(NamedTuple):
 
     messages: tuple[Message, ...] = ()
     tokens: tuple[int, ...] = ()  # of all of it, as the model read or wrote them; it has yet to read the last
-    saved: SavedSequence | None = None  # its memory, where that of a later turn cannot be cut back to it
+    handle: Handle | None = None  # on its memory
 
 
 def pack(turns: Sequence[Turn], tokens: Sequence[int]) -> Tensor:

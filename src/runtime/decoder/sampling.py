@@ -1,35 +1,128 @@
-"""A token drawn from the model's distribution after temperature, top-k, top-p and min-p, in this order."""
+"""Each token chosen from the model's logits alone: by argmax, or drawn, as its request says."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
 import torch
+from torch import Tensor
 
 from kernels.ops import Ops
-from runtime.config import SamplingConfig
+from runtime.decoder.logprobs import FORCED, report_logprobs
+from runtime.decoder.penalties import Penalties
+from runtime.decoder.sampler import Row, Sampler
+from runtime.decoder.strategy import Accepted
+from runtime.memory.common_length import common_length
 from runtime.scheduler import Scheduled
 from runtime.sequence import Sequence
 
 
 class Sampling:
-    """Draws are keyed by the request's seed and the token's position: the rest of the batch does not
-    matter."""
+    """Proposes nothing, but keeps drafts that others propose: those that it would have chosen.
 
-    def __init__(self, ops: Ops, config: SamplingConfig) -> None:
-        self._sample = ops.sample
-        self._config = config
+    Grammar masks are computed in a thread of their own while the model runs.
+    """
 
-    def propose(self, sequence: Sequence) -> list[int]:
-        return []
+    def __init__(self, ops: Ops, vocab_size: int, order: tuple[str, ...]) -> None:
+        """order: of the filters, see kernels.sample."""
+        self.sampler = Sampler(ops, order)
+        self._ops = ops
+        self._words = -(-vocab_size // 32)  # of a row's mask
+        self._penalties = Penalties(ops)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="grammar")
+        self._masks: Future[_Masks] | None = None
 
-    def accept(self, logits: torch.Tensor, entries: list[Scheduled]) -> list[list[int]]:
-        rows, device, config = len(entries), logits.device, self._config
-        sequences = [entry.sequence for entry in entries]
-        tokens = self._sample(
-            logits,
-            torch.full((rows,), config.temperature, device=device),
-            torch.full((rows,), config.top_k, dtype=torch.int32, device=device),
-            torch.full((rows,), config.top_p, device=device),
-            torch.full((rows,), config.min_p, device=device),
-            torch.tensor([sequence.request.seed for sequence in sequences], device=device),
-            torch.tensor([len(sequence.tokens) for sequence in sequences], dtype=torch.int32, device=device),
-            torch.empty(rows, dtype=torch.int32, device=device),
-        )
-        return [[token] for token in tokens.tolist()]
+    def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
+        return [[] for _ in sequences]
+
+    def begin(self, entries: list[Scheduled]) -> None:
+        accepting = [entry for entry in entries if entry.yields_token]
+        if any(entry.sequence.grammar for entry in accepting):
+            self._masks = self._worker.submit(_fill_masks, accepting, self._words)
+
+    def accept(self, logits: Tensor, entries: list[Scheduled]) -> list[Accepted]:
+        firsts = [0, *accumulate(1 + entry.drafts for entry in entries)]
+        wanted = [i for i, entry in enumerate(entries) if entry.sequence.request.sampling.logprobs is not None]
+        untouched = {i: logits[firsts[i] : firsts[i + 1]].clone() for i in wanted}
+        self._penalties.apply(logits, entries)
+        self._mask(logits)
+        rows = [row for entry in entries for row in _rows(entry)]
+        chosen = self.sampler.draw(logits, rows)
+        runs = [_verify(entry, chosen[firsts[i] : firsts[i + 1]]) for i, entry in enumerate(entries)]
+        accepted = [Accepted(run.tokens, run.drafts, [None] * len(run.tokens)) for run in runs]
+        for i in wanted:
+            top = entries[i].sequence.request.sampling.logprobs or 0
+            reports = report_logprobs(untouched[i], runs[i].tokens, runs[i].rows, top, self._ops)
+            accepted[i] = accepted[i]._replace(logprobs=reports)
+        return accepted
+
+    def forget(self, sequence: Sequence) -> None:
+        self._penalties.forget(sequence)
+
+    def _mask(self, logits: Tensor) -> None:
+        if self._masks is not None:
+            bits, rows = self._masks.result()
+            self._masks = None
+            self._ops.mask_logits(logits, torch.from_numpy(bits).to(logits.device), rows.to(logits.device))
+
+
+class _Masks(NamedTuple):
+    bits: np.ndarray  # i32 [R, W], see kernels.mask_logits
+    rows: Tensor  # i32 [R], rows of the logits
+
+
+def _fill_masks(entries: list[Scheduled], words: int) -> _Masks:
+    rows: list[int] = []
+    first = 0
+    for entry in entries:
+        if entry.sequence.grammar:
+            rows += range(first, first + 1 + entry.drafts)
+        first += 1 + entry.drafts
+    bits = np.empty((len(rows), words), np.int32)
+    done = 0
+    for entry in entries:
+        if entry.sequence.grammar:
+            entry.sequence.grammar.fill(_drafts(entry), bits[done : done + 1 + entry.drafts])
+            done += 1 + entry.drafts
+    return _Masks(bits, torch.tensor(rows, dtype=torch.int32))
+
+
+def _rows(entry: Scheduled) -> list[Row]:
+    request, position = entry.sequence.request, len(entry.sequence.tokens)
+    return [Row(request.sampling, request.seed, position + i) for i in range(1 + entry.drafts)]
+
+
+def _drafts(entry: Scheduled) -> list[int]:
+    return entry.tokens[len(entry.tokens) - entry.drafts :]
+
+
+class _Run(NamedTuple):
+    """Tokens of one sequence, the row that each was chosen from (or FORCED), and how many drafts they begin with."""
+
+    tokens: list[int]
+    rows: list[int]
+    drafts: int
+
+
+def _verify(entry: Scheduled, chosen: list[int]) -> _Run:
+    """The first choice, and each next one as long as the draft before its row is what has been chosen there. Tokens
+    that the grammar forces come along: they need no row, but end the run where no draft agrees."""
+    grammar, drafts = entry.sequence.grammar, _drafts(entry)
+    tokens: list[int] = []
+    rows: list[int] = []
+    kept = 0
+    while True:
+        run = [chosen[kept]]
+        if grammar:
+            grammar.advance(run[0])
+            run += grammar.forced()
+            for token in run[1:]:
+                grammar.advance(token)
+        tokens += run
+        rows += [kept] + [FORCED] * (len(run) - 1)
+        agreed = common_length(run, drafts[kept:])
+        kept += agreed
+        if agreed < len(run) or (grammar and grammar.is_complete):
+            # Of a run that ends the answer the last token stays pending, whether the model has seen it or not.
+            return _Run(tokens, rows, min(kept, len(tokens) - 1))

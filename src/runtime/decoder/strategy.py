@@ -1,21 +1,40 @@
-"""What every decoder strategy is: two functions."""
+"""What every decoder strategy is: what is proposed before a step, and what is kept of it."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
+from runtime.request import TokenLogprob
 from runtime.scheduler import Scheduled
 from runtime.sequence import Sequence
 
 
+class Accepted(NamedTuple):
+    """What a step has given a sequence: new tokens, at least one, and how many of its drafts they begin with (the
+    model's memory holds these already). logprobs: of each token; None where the request asks for none."""
+
+    tokens: list[int]
+    drafts: int
+    logprobs: list[TokenLogprob | None]
+
+
 class DecoderStrategy(Protocol):
-    def propose(self, sequence: Sequence) -> list[int]:
-        """Guesses at the sequence's next tokens, none or more; the model verifies them in one step."""
+    def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
+        """Guesses at the next tokens of each decoding sequence, at most so many; the model verifies them in one
+        step."""
+        ...
 
-    def accept(self, logits: torch.Tensor, entries: list[Scheduled]) -> list[list[int]]:
-        """The new tokens of each entry, at least one.
+    def begin(self, entries: list[Scheduled]) -> None:
+        """The model is about to run on all of these: what does not depend on its logits can be computed meanwhile."""
 
-        logits f32 [L, V], in the entries' order: 1 + entry.drafts rows each, row j predicting what follows
-        the j-th draft (row 0: what follows the sequence's last token). What is kept is some prefix of the
-        drafts that the rows agree with, and one token more.
+    def accept(self, logits: torch.Tensor, entries: list[Scheduled]) -> list[Accepted]:
+        """The new tokens of each entry that yields any.
+
+        logits f32 [L, V], may be written over, in the entries' order: 1 + entry.drafts rows each, row j predicting
+        what follows the j-th draft (row 0: what follows the sequence's last token). In each row the decoder chooses as
+        if it were alone; drafts are kept as far as they equal what is chosen, so that no guess ever changes an answer.
         """
+        ...
+
+    def forget(self, sequence: Sequence) -> None:
+        """The sequence has ended, or has lost its memory: nothing about it need be remembered."""

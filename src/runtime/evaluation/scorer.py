@@ -12,7 +12,7 @@ from model.batch import Batch, SequenceStep, make_batch
 from model.memory import SequenceMemory
 from runtime.evaluation.span import Score, Span
 from runtime.events import Stepped
-from runtime.kv_block_allocator import KVBlockAllocator
+from runtime.memory.kv_block_allocator import KVBlockAllocator
 
 LogProbs = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 

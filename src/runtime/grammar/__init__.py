@@ -1,0 +1,1 @@
+"""Output that obeys a grammar: JSON Schema, regular expressions, context-free grammars."""

@@ -1,0 +1,174 @@
+"""How far an answer has got in its grammar."""
+
+from collections.abc import Sequence
+from itertools import takewhile
+
+import numpy as np
+from llguidance import LLMatcher
+from numpy.typing import NDArray
+
+from runtime.grammar.compiled import CompiledGrammar
+from runtime.grammar.matcher import new_matcher, one_line
+from runtime.grammar.text_check import violations
+from runtime.grammar.vocabulary import TokenVocabulary
+
+
+class GrammarState:
+    """For one thread at a time; states of their own, and forks, may be used in parallel.
+
+    stop_tokens: may come next once the answer may end.
+    """
+
+    def __init__(
+        self,
+        vocabulary: TokenVocabulary,
+        compiled: CompiledGrammar,
+        matcher: LLMatcher,
+        stop_tokens: frozenset[int],
+        fast_forward: bool,
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._compiled = compiled
+        self._matcher = matcher
+        self._stops = stop_tokens
+        self._fast_forward = fast_forward
+        self._tokens: list[int] = []  # which the matcher has consumed
+        self._ended = False  # by a stop token, which the matcher does not know of
+        self._failure = ""
+        self._stop_bits = np.zeros(-(-vocabulary.size // 32), dtype=np.uint32)
+        for token in stop_tokens:
+            self._stop_bits[token >> 5] |= np.uint32(1 << (token & 31))
+
+    @property
+    def is_complete(self) -> bool:
+        """Nothing may follow any more, stop tokens aside: the answer ends here."""
+        return self._ended or self._matcher.is_stopped()
+
+    def fill(self, drafts: Sequence[int], out: NDArray[np.int32]) -> None:
+        """Which tokens are allowed: before the first draft, and after each.
+
+        out int32 [1 + len(drafts), ceil(V / 32)]: bit i & 31 of word i >> 5 says whether token i is, as mask_logits reads
+        it. There is no row without any. Rows behind a draft that is not allowed, or ends the answer, allow everything.
+        The state stays as it is; most of the time is spent without the interpreter's lock.
+        """
+        out[:] = -1
+        if self._ended:
+            return
+        known = list(takewhile(self._vocabulary.is_known, drafts))
+        rows = np.full((1 + len(known), self._vocabulary.words), -1, dtype=np.int32).view(np.uint32)
+        if known:
+            self._matcher.unsafe_compute_mask_ptr_with_draft_token(rows.ctypes.data, rows.strides[0], known)
+        else:
+            self._matcher.unsafe_compute_mask_ptr(rows.ctypes.data, rows.nbytes)
+        if self._matcher.is_error():  # the last row that was computed says that the answer may end, to be noted there
+            self._rebuild()
+        allowed = rows[:, : len(self._stop_bits)]
+        for i, row in enumerate(allowed):
+            if _has(rows[i], self._vocabulary.end):
+                row |= self._stop_bits
+            out[i] = row.view(np.int32)
+            if i < len(drafts) and not (0 <= drafts[i] < self._vocabulary.size and _has(row, drafts[i])):
+                break
+
+    def advance(self, token: int) -> None:
+        """The token was chosen. Where the grammar turns out to be a dead end, or too much for the library, a stop token
+        ends the answer and `problems` tells.
+
+        Raises ValueError if the token is not allowed.
+        """
+        if self._ended:
+            raise ValueError(f"token {token} comes after the end of the answer")
+        if self._is_end(token):
+            self._ended = True
+        elif self._allows(token) and self._matcher.try_consume_tokens([token]) == 1:
+            self._tokens.append(token)
+        elif self._has_failed():
+            self._failure = f"the grammar cannot be followed further: {one_line(self._matcher.get_error())}"
+            self._ended = True
+        else:
+            raise ValueError(f"the grammar does not allow token {token} here")
+
+    def forced(self) -> list[int]:
+        """Tokens that come next whatever is chosen, as the encoder spells what the grammar forces; a token is left out
+        at the end if it could also begin something longer. The state stays as it is."""
+        return self._matcher.compute_ff_tokens() if self._fast_forward and not self._ended else []
+
+    def valid_prefix(self, tokens: Sequence[int]) -> int:
+        """How many of these could come next, a stop token the last. The state stays as it is."""
+        valid = consumed = 0
+        for token in tokens:
+            if not self._allows(token):
+                break
+            valid += 1
+            if self._is_end(token) or self._matcher.try_consume_tokens([token]) != 1:
+                break
+            consumed += 1
+        self._take_back(consumed)
+        return valid
+
+    def fork(self) -> "GrammarState":
+        """A state of its own at the same place."""
+        copy = GrammarState(
+            self._vocabulary, self._compiled, self._matcher.deep_copy(), self._stops, self._fast_forward
+        )
+        copy._tokens, copy._ended, copy._failure = self._tokens.copy(), self._ended, self._failure
+        return copy
+
+    def rollback(self, count: int) -> None:
+        """Take the last tokens back. Raises ValueError if there have not been so many."""
+        if not 0 <= count <= len(self._tokens) + self._ended:
+            raise ValueError(f"cannot take back {count} tokens of {len(self._tokens) + self._ended}")
+        if count and self._ended:
+            self._ended, self._failure = False, ""
+            count -= 1
+        del self._tokens[len(self._tokens) - count :]
+        self._take_back(count)
+
+    def problems(self, text: str) -> tuple[str, ...]:
+        """What is wrong with the answer's text at the end, and what nobody has made sure of; () if it is as promised."""
+        found = [self._failure] if self._failure else []
+        if not found and not self._ended and not self._matcher.is_accepting():
+            found.append("the answer is cut off before the end that its grammar demands")
+        found += self._compiled.warnings
+        if self._compiled.schema is not None:
+            found += violations(text, self._compiled.schema)
+        return tuple(found)
+
+    def _is_end(self, token: int) -> bool:
+        """Whether it is a stop token that ends the answer here, not one that a grammar has named."""
+        return (
+            token in self._stops and self._matcher.validate_tokens([token]) != 1 and self._matcher.is_accepting()
+        )
+
+    def _allows(self, token: int) -> bool:
+        """As the masks have it: where the bytes are forced, so are the tokens."""
+        if self._ended:
+            return False
+        if self._is_end(token):
+            return True
+        if not self._vocabulary.is_known(token):
+            return False
+        forced = self._matcher.compute_ff_tokens()
+        return token == forced[0] if forced else self._matcher.validate_tokens([token]) == 1
+
+    def _has_failed(self) -> bool:
+        """Whether no token can come next, which shows in the attempt to say which could."""
+        mask = np.empty(self._vocabulary.words, dtype=np.uint32)
+        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+        return self._matcher.is_error()
+
+    def _take_back(self, count: int) -> None:
+        """Take the last tokens back from the matcher; `_tokens` are what remains."""
+        if self._matcher.is_error():
+            self._rebuild()
+        elif count:
+            self._matcher.rollback(count)
+
+    def _rebuild(self) -> None:
+        """A matcher that has met an error is of no use, not even for what came before."""
+        self._matcher = new_matcher(self._vocabulary, self._compiled.source)
+        self._matcher.try_consume_tokens(self._tokens)
+
+
+def _has(row: NDArray[np.uint32], token: int) -> bool:
+    return bool(row[token >> 5] >> np.uint32(token & 31) & 1)

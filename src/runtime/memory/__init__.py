@@ -1,0 +1,1 @@
+"""Who holds which blocks of the cache: sequences, handles, and the index of prefixes."""
