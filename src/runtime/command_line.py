@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -26,9 +26,9 @@ INTERRUPTED = 130
 OmegaConf.register_new_resolver("checkout", lambda path: str(CONF.parent / path), replace=True)
 
 
-def hydra_application(job: Callable[[DictConfig], None]) -> None:
+def hydra_application(job: Callable[[DictConfig], None], name: str = "config", root: type = RunConfig) -> None:
     """Composes conf/ with the command line and runs `job` (once, or for each point of a sweep); ends the
-    process.
+    process. name: of the file in conf/ that everything starts from; root: the class of what it gives.
 
     Exit codes: 0; 2 for a user's error, printed as one line on stderr; 130 after Ctrl-C.
     """
@@ -42,18 +42,18 @@ def hydra_application(job: Callable[[DictConfig], None]) -> None:
         try:
             job(composed)
         except (OmegaConfBaseException, UserError, ModelFileError) as error:
-            _exit_with(error)
+            _exit_with(error, root)
 
     run.__module__ = job.__module__  # Hydra names the job after it
     try:
         sys.argv[1:] = _ordered(sys.argv[1:])
         if not CONF.is_dir():
             raise ConfigError(f"no folder {CONF}: install the project from a checkout with pip install -e .")
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(run)()
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         if started and not isinstance(error, HydraException | OmegaConfBaseException):
             raise
-        _exit_with(error)
+        _exit_with(error, root)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
@@ -64,13 +64,13 @@ def plain(composed: DictConfig) -> dict[str, Any]:
     return cast("dict[str, Any]", settings)  # a DictConfig gives a dict
 
 
-def _exit_with(error: Exception) -> None:
-    print(f"error: {explain(error)}", file=sys.stderr)
+def _exit_with(error: Exception, root: type) -> None:
+    print(f"error: {explain(error, root)}", file=sys.stderr)
     sys.exit(USER_ERROR)
 
 
-def explain(error: Exception) -> str:
-    """One line for an error of ours, of Hydra or of OmegaConf."""
+def explain(error: Exception, root: type = RunConfig) -> str:
+    """One line for an error of ours, of Hydra or of OmegaConf, in settings of the class `root`."""
     message = str(error).strip()
     first_line = message.partition("\n")[0]
     if isinstance(error, MissingMandatoryValue):
@@ -82,7 +82,7 @@ def explain(error: Exception) -> str:
         key, _, value = error.override.partition("=")
         return f"cannot read {error.override}: quote a value with = , or brackets in it, as in '{key}=\"{value}\"'"
     if override := re.match(r"Could not override '([^']+)'", message):
-        return _unknown_override(override[1])
+        return _unknown_override(override[1], root)
     if present := re.match(r"Could not append to config\. An item is already at '([^']+)'", message):
         return f"'{present[1]}' exists already: write it without the leading +"
     if isinstance(error, UserError | ModelFileError):
@@ -99,12 +99,12 @@ def _unknown_choice(config_file: str, options: Sequence[str]) -> str:
     return f"unknown choice {group}={choice}" + (f": {hint}" if hint else "")
 
 
-def _unknown_override(key: str) -> str:
-    known = list(dotted_keys(RunConfig))
+def _unknown_override(key: str, root: type) -> str:
+    known = list(dotted_keys(root))
     choices = [choice for name, choice in known if name == key and choice]
     if choices:
         return f"'{key}' needs {' or '.join(choices)}"
-    groups = [group.name for group in CONF.iterdir() if group.is_dir()]
+    groups = [*get_type_hints(root), "experiment"]
     if key in groups:
         return f"group '{key}' is not in the defaults: select it as +{key}=<choice>"
     return unknown_key(key, [name for name, _ in known] + groups)
