@@ -21,6 +21,12 @@ class Evictable:
         self.floor = 0.0
         self.queued = False
 
+    def inherit(self, other: "Evictable") -> None:
+        """Counts uses of the other as its own: who used that used a part of this."""
+        self.last = max(self.last, other.last)
+        self.uses = max(self.uses, other.uses)
+        self.floor = max(self.floor, other.floor)
+
 
 EvictionPolicy = Callable[[Evictable, int], float]
 """What it is worth to keep something; what is worth least goes first. The number is the cost of losing its next block:

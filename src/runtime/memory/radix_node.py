@@ -34,7 +34,6 @@ class RadixNode(Evictable):
         assert self.parent is not None and self.start < at < self.end
         cut = at - self.start
         upper = RadixNode(self.parent, self.start, self.edge[:cut], [])
-        upper.last, upper.uses, upper.floor = self.last, self.uses, self.floor
         upper.children[self.edge[cut]] = self
         self.parent.children[self.edge[0]] = upper
         self.parent, self.start, self.edge = upper, at, self.edge[cut:]

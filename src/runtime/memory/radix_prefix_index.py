@@ -175,6 +175,7 @@ class RadixPrefixIndex:
         upper = node.split(at)
         self.nodes += 1
         if self._truncates:
+            upper.inherit(node)
             upper.blocks = node.blocks[: self._pages(at) - first]
             node.blocks = node.blocks[at // self._block_size - first :]
             if at % self._block_size:
@@ -244,6 +245,8 @@ class RadixPrefixIndex:
         (child,) = node.children.values()
         own = child.start // self._block_size - node.start // self._block_size
         child.join_parent()
-        child.blocks[:0] = node.blocks[:own]
-        self._allocator.uncache(node.blocks[own:])
         self.nodes -= 1
+        if self._truncates:
+            child.inherit(node)
+            child.blocks[:0] = node.blocks[:own]
+            self._allocator.uncache(node.blocks[own:])
