@@ -36,7 +36,7 @@ class SampleMeta(NamedTuple):
 
 
 META: dict[Target, SampleMeta] = {
-    "cpu": SampleMeta(256, 1),
+    "cpu": SampleMeta(128, 1),
     "sm_80": SampleMeta(2048, 8),
     "sm_90": SampleMeta(2048, 8),
     "sm_100": SampleMeta(2048, 8),
@@ -102,22 +102,33 @@ def largest_pivot(
 
 @triton.jit
 def race(p_row, V, pivot, top, inverse_temperature, seed, position, BLOCK_V: tl.constexpr):
-    """The token from the pivot up whose exponential clock, running at rate w, rings first."""
+    """The token from the pivot up whose exponential clock, running at rate w, rings first.
+
+    No clock rings before u, as e > u, and none before 2**-33, the least u. So a step whose tokens are all too
+    unlikely to win costs no uniforms, and one whose uniforms are too large no logarithms.
+    """
     b_best = tl.full([BLOCK_V], float("-inf"), dtype=tl.float32)
     b_index = tl.arange(0, BLOCK_V)
+    best = -3.4028234663852886e38  # not -inf, from which a logit of -inf would have no distance
     for v in range(0, V, BLOCK_V):
         o_v = v + tl.arange(0, BLOCK_V)
         b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
-        if tl.max(b_l, axis=0) >= pivot:
+        most = tl.max(b_l, axis=0)
+        if (most >= pivot) & ((most - top) * inverse_temperature + 23.0 > best):  # 23 > -log(2**-33)
             b_bits, _, _, _ = tl.philox(seed, o_v, position, 0, 0)
             b_u = tl.minimum((b_bits.to(tl.float32) + 0.5) * (1.0 / 4294967296.0), 1.0 - 1.0 / 16777216.0)
-            # Near 0 a logarithm of 1 - u would leave few bits of the winner's time: a series keeps all of them.
-            b_series = b_u * (1.0 + b_u * (0.5 + b_u * (1.0 / 3.0 + b_u * 0.25)))
-            b_time = tl.where(b_u < 0.0078125, b_series, -tl.log(1.0 - b_u))
-            b_key = (b_l - top) * inverse_temperature - tl.log(b_time)
-            m_better = (b_l >= pivot) & (b_key > b_best)
-            b_best = tl.where(m_better, b_key, b_best)
-            b_index = tl.where(m_better, o_v, b_index)
+            b_z = (b_l - top) * inverse_temperature
+            # z - log(u) > best, with a thousandth for rounding, and no denormals.
+            b_latest = 1.001 * tl.exp(tl.clamp(b_z - best, -80.0, 0.0))
+            if tl.max(b_latest - b_u, axis=0) >= 0.0:
+                # Near 0 a logarithm of 1 - u would leave few bits of the winner's time: a series keeps all of them.
+                b_series = b_u * (1.0 + b_u * (0.5 + b_u * (1.0 / 3.0 + b_u * 0.25)))
+                b_time = tl.where(b_u < 0.0078125, b_series, -tl.log(1.0 - b_u))
+                b_key = b_z - tl.log(b_time)
+                m_better = (b_l >= pivot) & (b_key > b_best)
+                b_best = tl.where(m_better, b_key, b_best)
+                b_index = tl.where(m_better, o_v, b_index)
+                best = tl.max(b_best, axis=0)
     return lowest_best(b_best, b_index)
 
 

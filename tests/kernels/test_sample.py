@@ -67,6 +67,18 @@ def test_equals_oracle(vocabulary: int, guarded: Guarded) -> None:
     assert torch.equal(actual, expected)
 
 
+@pytest.mark.parametrize("allowed", [1, 7, VOCABULARY])
+@pytest.mark.parametrize("scale", [0.01, 10.0, 1000.0])
+def test_what_cannot_win_is_skipped(scale: float, allowed: int, guarded: Guarded) -> None:
+    count = 4 if INTERPRETED else 32
+    logits, seeds, positions = rows(count, VOCABULARY)
+    logits *= scale
+    logits[:, torch.randperm(VOCABULARY, generator=torch.Generator().manual_seed(0))[allowed:]] = float("-inf")
+    settings = [Settings(1.1, 0, 1.0, 0.0)] * count
+    actual = draw(sample, logits, settings, seeds, positions, guarded((count,), torch.int32))
+    assert torch.equal(actual, draw(oracle, logits, settings, seeds, positions, torch.empty_like(actual)))
+
+
 @pytest.mark.parametrize("order", ORDERS[1:])
 def test_filters_in_any_order(order: tuple[str, ...], guarded: Guarded) -> None:
     strict = [Settings(t, k, p, m) for t in (0.6, 2.0) for k, p, m in [(9, 0.7, 0.1), (3, 0.9, 0.3), (20, 0.4, 0.0)]]
