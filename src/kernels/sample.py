@@ -83,7 +83,8 @@ def weight_from(p_row, V, pivot, top, inverse_temperature, BLOCK_V: tl.constexpr
 def largest_pivot(
     p_row, V, lowest, top, inverse_temperature, target, COUNT: tl.constexpr, BLOCK_V: tl.constexpr
 ):  # fmt: skip
-    """The largest pivot, known to lie in lowest..top, from which up there is the target count, or weight."""
+    """The largest pivot, known to lie in lowest..top, from which up there is the target count, or weight; if the
+    count is the target, any pivot with that count."""
     low = ordered_image(lowest)
     high = ordered_image(top) + 1
     while low + 1 < high:
@@ -95,6 +96,8 @@ def largest_pivot(
             measure = weight_from(p_row, V, pivot, top, inverse_temperature, BLOCK_V)
         if measure >= target:
             low = middle
+            if COUNT and measure == target:
+                high = middle + 1
         else:
             high = middle
     return ordered_value(low)
