@@ -144,7 +144,7 @@ def test_an_address_that_is_taken_or_not_ours_is_named() -> None:
     with bind(read("serve.port=0").serve) as taken:
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"serve.host=127.0.0.1 serve.port={port}: Address already in use"):
+        with pytest.raises(ConfigError, match=rf"serve\.host=127\.0\.0\.1 serve\.port={port}: Address already in use"):
             bind(read(f"serve.port={port}").serve)
-    with pytest.raises(ConfigError, match="serve.host=203.0.113.1 serve.port=8000: "):
+    with pytest.raises(ConfigError, match=r"serve\.host=203\.0\.113\.1 serve\.port=8000: "):
         bind(read("serve.host=203.0.113.1").serve)
