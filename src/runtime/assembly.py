@@ -19,11 +19,14 @@ from model.state_cache import StateCache
 from runtime.config import (
     FILTERS,
     CacheConfig,
+    DraftModelSpeculation,
     EngineConfig,
     GenerationConfig,
     GrammarConfig,
     KernelsConfig,
     ModelConfig,
+    NgramSpeculation,
+    NoSpeculation,
     SamplingConfig,
 )
 from runtime.decoder.sampling import Sampling
@@ -37,6 +40,11 @@ from runtime.memory.handle_shelf import HandleShelf
 from runtime.memory.kv_block_allocator import KVBlockAllocator
 from runtime.memory.radix_prefix_index import RadixPrefixIndex
 from runtime.request import Request
+from runtime.speculation.draft_length import DraftLength, FixedLength
+from runtime.speculation.draft_model import DraftModel
+from runtime.speculation.drafter import Drafter
+from runtime.speculation.ngram_drafter import NgramDrafter
+from runtime.speculation.speculative_runner import SpeculativeRunner
 from runtime.workload import RequestMaker, default_sampling, read_grammar
 
 MOST_STATES = 4096  # more snapshots than anybody has use for
@@ -51,6 +59,7 @@ class Assembly(NamedTuple):
     loaded: LoadedModel
     executor: ModelExecutor[Any]
     fingerprint: str  # of the weights: what is saved of one model means nothing to another
+    draft: ModelExecutor[Any] | None = None  # a small model that guesses
 
     def engine(self) -> Engine:
         return Engine(
@@ -89,7 +98,20 @@ class Assembly(NamedTuple):
     def _decoder(self) -> DecoderStrategy:
         decoder = self.config.decoder
         order = decoder.order if isinstance(decoder, SamplingConfig) else FILTERS
-        return Sampling(self.ops, self.loaded.config.vocab_size, order)
+        sampling = Sampling(self.ops, self.loaded.config.vocab_size, order)
+        speculation = self.config.speculation
+        if isinstance(speculation, NoSpeculation):
+            return sampling
+        drafter = self._drafter(speculation, sampling)
+        adaptive = DraftLength(speculation.most, drafter.free)
+        return SpeculativeRunner(sampling, drafter, adaptive if speculation.adaptive else FixedLength(speculation.most))
+
+    def _drafter(self, speculation: NgramSpeculation | DraftModelSpeculation, sampling: Sampling) -> Drafter:
+        if isinstance(speculation, NgramSpeculation):
+            return NgramDrafter(speculation.longest, speculation.shortest, speculation.most)
+        assert self.draft is not None
+        budget, max_context = self.config.batching.token_budget, self.draft.model.max_context
+        return DraftModel(self.draft, sampling.sampler, speculation.most, budget, max_context)
 
     def _enforcer(self) -> GrammarEnforcer:
         grammar = self.config.grammar
@@ -107,8 +129,40 @@ def assemble(config: EngineConfig) -> Assembly:
     if config.kernels.threads is not None:
         torch.set_num_threads(config.kernels.threads)
     path, loaded = _load(config.model, device)
-    cache = _memory(loaded.model, config)
-    return Assembly(config, ops, loaded, ModelExecutor(loaded.model, cache, ops), model_fingerprint(path))
+    memory: Any = _memory(loaded.model, config.cache, config.batching.max_sequences, _state_log(config))
+    executor = ModelExecutor(loaded.model, memory, ops)
+    return Assembly(config, ops, loaded, executor, model_fingerprint(path), _draft(config, loaded, ops, device))
+
+
+def _draft(config: EngineConfig, loaded: LoadedModel, ops: Ops, device: torch.device) -> ModelExecutor[Any] | None:
+    """The draft model, if there is to be one."""
+    speculation = config.speculation
+    if not isinstance(speculation, DraftModelSpeculation):
+        return None
+    _, draft = _load(speculation.model, device)
+    if not _same_vocabulary(loaded, draft):
+        raise ConfigError(
+            f"speculation.model.source={speculation.model.source}: its vocabulary is not that of the model it drafts for"
+        )
+    settings = replace(config.cache, blocks=None, memory_mib=speculation.memory_mib, prefix="none")
+    memory: Any = _memory(draft.model, settings, config.batching.max_sequences, 2 * speculation.most)
+    return ModelExecutor(draft.model, memory, ops)
+
+
+def _same_vocabulary(one: LoadedModel, other: LoadedModel) -> bool:
+    a, b = one.encoder, other.encoder
+    return (
+        (a.vocab_size, one.config.vocab_size) == (b.vocab_size, other.config.vocab_size)
+        and a.special_ids == b.special_ids
+        and all(a.token_bytes(token) == b.token_bytes(token) for token in range(a.vocab_size))
+    )
+
+
+def _state_log(config: EngineConfig) -> int:
+    """Tokens that a recurrent state can be without: those of a step with the most drafts."""
+    if config.cache.state_log is not None:
+        return config.cache.state_log
+    return 0 if isinstance(config.speculation, NoSpeculation) else config.speculation.most + 1
 
 
 def _load(config: ModelConfig, device: torch.device) -> tuple[Path, LoadedModel]:
@@ -138,14 +192,13 @@ def _device(config: KernelsConfig) -> torch.device:
     return torch.device(config.device)
 
 
-def _memory(model: Llama | Rwkv7, config: EngineConfig) -> KVCache | StateCache:
+def _memory(model: Llama | Rwkv7, cache: CacheConfig, sequences: int, state_log: int) -> KVCache | StateCache:
     """Room for all sequences at once, each as long as it can be, or for as much of that as memory is allowed; of states,
     which are few and small, for as many as that: what is not in use keeps snapshots."""
-    cache, sequences = config.cache, config.batching.max_sequences
     if isinstance(model, Rwkv7):
-        slot_bytes = StateCache.slot_bytes(model.config, cache.state_log)
+        slot_bytes = StateCache.slot_bytes(model.config, state_log)
         slots = _blocks(cache, MOST_STATES if cache.prefix == "radix" else sequences, slot_bytes)
-        return StateCache(model.config, slots, cache.state_log, model.device)
+        return StateCache(model.config, slots, state_log, model.device)
     dtype, most = DTYPES[cache.dtype], sequences * -(-model.max_context // cache.block_size)
     blocks = _blocks(cache, most, KVCache.block_bytes(model.config, cache.block_size, dtype))
     return KVCache(model.config, blocks, cache.block_size, dtype, model.device)

@@ -60,14 +60,22 @@ class NoSpeculation:
 
 
 @dataclass(frozen=True)
-class NgramSpeculation:
+class SpeculationConfig:
+    most: int  # drafts of a sequence in one step
+    adaptive: bool  # as many as measured costs and acceptance make worth while, none if need be; false: always the most
+
+    def __post_init__(self) -> None:
+        _require(self.most >= 1, f"speculation.most must be 1 or more, not {self.most}")
+
+
+@dataclass(frozen=True)
+class NgramSpeculation(SpeculationConfig):
     name: Literal["ngram"]
-    most: int  # drafts at a time
     longest: int  # tokens at the end of a sequence that are looked up in what came before; then fewer
     shortest: int  # down to so many
 
     def __post_init__(self) -> None:
-        _require(self.most >= 1, f"speculation.most must be 1 or more, not {self.most}")
+        super().__post_init__()
         _require(
             1 <= self.shortest <= self.longest,
             f"speculation.shortest ({self.shortest}) must be at least 1 and at most speculation.longest ({self.longest})",
@@ -75,14 +83,13 @@ class NgramSpeculation:
 
 
 @dataclass(frozen=True)
-class DraftModelSpeculation:
+class DraftModelSpeculation(SpeculationConfig):
     name: Literal["draft_model"]
-    most: int  # drafts at a time
     model: ModelConfig  # of either family, with the same vocabulary
     memory_mib: int  # for its keys and values, or states
 
     def __post_init__(self) -> None:
-        _require(self.most >= 1, f"speculation.most must be 1 or more, not {self.most}")
+        super().__post_init__()
         _require(self.memory_mib >= 1, f"speculation.memory_mib must be 1 or more, not {self.memory_mib}")
 
 
@@ -149,7 +156,8 @@ class CacheConfig:
     blocks: int | None  # null: as many as memory_mib holds
     memory_mib: int  # upper limit, used when blocks is null
     dtype: FloatType  # of keys and values; recurrent states are f32
-    state_log: int  # tokens that a recurrent model logs before it writes its state; 0: every token is written
+    state_log: int | None  # tokens that a recurrent model logs before it writes its state; 0: every token is written;
+    # null: 0, or with speculation as many as it takes to take drafts back
     prefix: Literal["radix", "none"]  # what requests share: everything they begin with, or nothing
     eviction: Literal["lru", "lfu", "replay_cost"]  # what goes first when blocks run short
     snapshot_gap: int  # tokens that sharing must spare somebody to be worth a snapshot, or waiting for
@@ -164,7 +172,9 @@ class CacheConfig:
         is_power_of_two = self.block_size > 0 and self.block_size & (self.block_size - 1) == 0
         _require(is_power_of_two, f"cache.block_size must be a power of two, not {self.block_size}")
         _require(self.blocks is None or self.blocks >= 1, f"cache.blocks must be 1 or more, not {self.blocks}")
-        _require(self.state_log >= 0, f"cache.state_log must be 0 or more, not {self.state_log}")
+        _require(
+            self.state_log is None or self.state_log >= 0, f"cache.state_log must be 0 or more, not {self.state_log}"
+        )
         _require(self.memory_mib >= 1, f"cache.memory_mib must be 1 or more, not {self.memory_mib}")
 
 

@@ -1,0 +1,44 @@
+"""A running estimate of a duration that single samples do not throw off."""
+
+import math
+from dataclasses import dataclass, field
+from statistics import median
+
+ENOUGH = 3  # samples before an estimate counts: the first step of a size may include compiling
+_FADE = 0.98  # what a sample weighs after a step
+_LARGEST_WEIGHT = 0.1  # of a sample among those before it, however long ago they were
+
+
+@dataclass
+class Estimate:
+    """Of a logarithm of seconds: the median of the first samples, then a mean in which a sample weighs by the steps
+    since the one before it."""
+
+    value: float = 0.0
+    samples: int = 0
+    last: int = 0  # step of the last sample
+    _first: list[float] = field(default_factory=list)
+
+    @property
+    def is_known(self) -> bool:
+        return self.samples >= ENOUGH
+
+    @property
+    def seconds(self) -> float:
+        return math.exp(self.value)
+
+    @property
+    def weight(self) -> float:
+        """How many samples the estimate rests on, about."""
+        return min(self.samples, 1 / (1 - _FADE))
+
+    def add(self, value: float, step: int, furthest: float) -> None:
+        """furthest: how far from the estimate a sample counts."""
+        self.samples += 1
+        if self.samples <= ENOUGH:
+            self._first.append(value)
+            self.value = median(self._first)
+        else:
+            weight = max(min(1 - _FADE ** (step - self.last), _LARGEST_WEIGHT), 1 / self.samples)
+            self.value += weight * min(max(value - self.value, -furthest), furthest)
+        self.last = step
