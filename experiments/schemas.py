@@ -1,4 +1,4 @@
-"""JSON Schemas of growing difficulty, the same ones every time: for tests of grammars, and to measure what they cost."""
+"""JSON Schemas of growing difficulty, the same every time: for tests of grammars, and to measure what they cost."""
 
 from random import Random
 from typing import Any

@@ -22,7 +22,7 @@ from runtime.grammar.vocabulary import TokenVocabulary
 _CACHED = 128  # compiled grammars
 # JSON is written as json.dumps does. With one way to write it, no model wanders off into white space, and most of what
 # is not a value can be forced.
-_LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_LAYOUT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _MAX_NESTED = 2000  # brackets and lines of a Lark grammar; the library recurses over rules and brackets
 _NAMES = {"json_schema": "JSON Schema", "regex": "regular expression", "lark": "Lark grammar"}
 
@@ -41,8 +41,8 @@ class GrammarEnforcer:
         self._lock = Lock()
 
     def compile(self, grammar: Grammar) -> CompiledGrammar:
-        """Raises RequestError if the grammar is not valid, cannot be enforced (of a JSON Schema it says where, as a JSON
-        pointer), allows nothing, or is too large."""
+        """Raises RequestError if the grammar is not valid, cannot be enforced (of a JSON Schema it says where, as a
+        JSON pointer), allows nothing, or is too large."""
         with self._lock:
             if grammar in self._compiled:
                 self._compiled.move_to_end(grammar)
@@ -55,14 +55,14 @@ class GrammarEnforcer:
         return compiled
 
     def start(self, grammar: Grammar, stop_tokens: Collection[int] = ()) -> GrammarState:
-        """The state of an answer that has not begun. stop_tokens: may follow once the answer may end, and only then; the
-        encoder's end tokens if there are none.
+        """The state of an answer that has not begun. stop_tokens: may follow once the answer may end, and only then;
+        the encoder's end tokens if there are none.
 
         Raises RequestError as `compile` does, and if a stop token is part of texts, or there is none.
         """
         stops = sorted(stop_tokens) or self._vocabulary.end_ids
         if not stops:
-            raise RequestError("a grammar needs a token that ends the answer, and the model names none: set stop_tokens")
+            raise RequestError("a grammar needs a token that ends the answer, and the model has none: set stop_tokens")
         for token in stops:
             if not 0 <= token < self._vocabulary.size:
                 raise RequestError(f"stop token {token} is not in the vocabulary of {self._vocabulary.size}: remove it")
@@ -86,6 +86,10 @@ class GrammarEnforcer:
         else:
             if sum(map(grammar.source.count, "([{\n")) > _MAX_NESTED:
                 raise RequestError(f"the Lark grammar has more than {_MAX_NESTED} brackets and lines: make it smaller")
+            if "%json" in grammar.source and ("multipleOf" in grammar.source or "\\u" in grammar.source):
+                raise RequestError(
+                    "the Lark grammar has a JSON Schema without bounds: use no multipleOf and no \\u in it"
+                )
             source = LLMatcher.grammar_from_lark(grammar.source)
         return CompiledGrammar(self._matcher(grammar.kind, source), source)
 

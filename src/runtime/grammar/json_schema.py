@@ -9,14 +9,15 @@ from jsonschema.exceptions import best_match
 from jsonschema.validators import validator_for
 
 from runtime.errors import RequestError
-from runtime.grammar.offender import find_offender, without
+from runtime.grammar.offender import find_offender, like, without
 from runtime.grammar.pointer import Path, pointer
-from runtime.grammar.subschemas import nesting, reach
+from runtime.grammar.subschemas import common_multiple, nesting, reach
 
 MAX_BYTES = 64 * 1024
 _MAX_NESTING = 64  # of lists and objects; the library refuses 127
 _MAX_REACH = 1000  # of schemas; the library recurses, some kilobytes of stack for each
-_MAX_RELAXED = 32
+_MAX_MULTIPLE = 50_000  # states of a machine, some microseconds for each
+_MAX_RELAXED = 8  # kinds of keywords
 _REQUIRED = frozenset(("type", "$ref", "$schema", "const", "enum", "properties", "items", "prefixItems", "required"))
 _PLAIN = {  # beginnings of what the library says
     "Unimplemented keys": "not supported",
@@ -43,8 +44,8 @@ class Enforceable(NamedTuple):
 def enforceable_schema(source: str, lenient: bool, refusal: Callable[[Any], str]) -> Enforceable:
     """Read a schema. refusal: why a schema cannot be enforced, empty if it can.
 
-    Raises RequestError, which points at the keyword, if the text is no schema, or too large, or cannot be enforced as it
-    is (lenient: not even without the keywords that a finished text can be checked for).
+    Raises RequestError, which points at the keyword, if the text is no schema, or too large, or cannot be enforced as
+    it is (lenient: not even without the keywords that a finished text can be checked for).
     """
     whole = schema = _read(source)
     if lenient or refusal(schema):  # for the check of the text and for the reason; it takes longer than to compile
@@ -55,8 +56,11 @@ def enforceable_schema(source: str, lenient: bool, refusal: Callable[[Any], str]
         can_relax = path is not None and path[-1] not in _REQUIRED and not reason.startswith("Unsatisfiable")
         if path is None or not lenient or not can_relax or len(warnings) == _MAX_RELAXED:
             _refuse(path or (), reason, can_relax and not lenient)
-        warnings.append(f"{pointer(path)} is not enforced: {_plain(reason)}")
-        schema = without(schema, path)
+        alike = like(schema, path, in_value=not reason.startswith("Unimplemented keys"))
+        others = f" (and {len(alike) - 1} more)" if len(alike) > 1 else ""
+        warnings.append(f"{pointer(path)}{others} is not enforced: {_plain(reason)}")
+        for path in reversed(alike):  # those inside first
+            schema = without(schema, path)
     return Enforceable(schema, whole, tuple(warnings))
 
 
@@ -77,6 +81,8 @@ def _read(source: str) -> Any:
         raise RequestError(f"the JSON Schema nests deeper than {_MAX_NESTING} levels: flatten it")
     if reach(schema) > _MAX_REACH:
         raise RequestError(f"the JSON Schema leads through more than {_MAX_REACH} schemas: use fewer references")
+    if common_multiple(schema) > _MAX_MULTIPLE:
+        raise RequestError(f"the JSON Schema's multipleOf have a common multiple above {_MAX_MULTIPLE}: round them")
     if "x-guidance" in schema:
         raise RequestError("the JSON Schema's #/x-guidance would change how JSON is written: leave it out")
     return schema

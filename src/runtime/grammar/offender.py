@@ -29,6 +29,13 @@ def find_offender(schema: Any, refuses: Callable[[Any], bool]) -> Path | None:
     return keywords[taken]
 
 
+def like(schema: Any, path: Path, in_value: bool) -> list[Path]:
+    """The paths of all keywords of the same name as that at `path`, and, if asked for, of the same value."""
+    value = _at(schema, path)
+    named = (other for other in _keywords(schema, ()) if other[-1] == path[-1])
+    return [other for other in named if not in_value or _at(schema, other) == value]
+
+
 def without(schema: Any, path: Path) -> Any:
     """The schema without the keyword at `path`; of `oneOf` it stays true that one applies."""
     *before, key = path
@@ -52,17 +59,20 @@ def _keywords(schema: Any, path: Path) -> Iterator[Path]:
 def _rank(root: Any, path: Path) -> tuple[int, int]:
     """First what has a place that a reference may lead to, then references, types, the rest, and at last choices, whose
     alternatives must exclude each other; a choice before those that it is in."""
-    schema = root
-    for part in path[:-1]:
-        schema = schema[part]
     key = str(path[-1])
     if key == "oneOf":
         return 5, -len(path)
-    if is_container(key, schema[key]):
+    if is_container(key, _at(root, path)):
         return 0, 0
     if key in _LAST:
         return 4, _LAST.index(key)
     return {"$ref": 1, "type": 2}.get(key, 3), 0
+
+
+def _at(value: Any, path: Path) -> Any:
+    for part in path:
+        value = value[part]
+    return value
 
 
 def _only(schema: Any, keywords: set[Path], path: Path) -> Any:

@@ -1,7 +1,6 @@
 """How far an answer has got in its grammar."""
 
 from collections.abc import Sequence
-from itertools import takewhile
 
 import numpy as np
 from llguidance import LLMatcher
@@ -47,28 +46,21 @@ class GrammarState:
     def fill(self, drafts: Sequence[int], out: NDArray[np.int32]) -> None:
         """Which tokens are allowed: before the first draft, and after each.
 
-        out int32 [1 + len(drafts), ceil(V / 32)]: bit i & 31 of word i >> 5 says whether token i is, as mask_logits reads
-        it. There is no row without any. Rows behind a draft that is not allowed, or ends the answer, allow everything.
-        The state stays as it is; most of the time is spent without the interpreter's lock.
+        out int32 [1 + len(drafts), ceil(V / 32)]: bit i & 31 of word i >> 5 is 1 if token i is, as mask_logits has it.
+        There is no row without any. Rows behind a draft that is not allowed, or ends the answer, allow everything. The
+        state stays as it is; most of the time is spent without the interpreter's lock.
         """
         out[:] = -1
-        if self._ended:
-            return
-        known = list(takewhile(self._vocabulary.is_known, drafts))
-        rows = np.full((1 + len(known), self._vocabulary.words), -1, dtype=np.int32).view(np.uint32)
-        if known:
-            self._matcher.unsafe_compute_mask_ptr_with_draft_token(rows.ctypes.data, rows.strides[0], known)
-        else:
-            self._matcher.unsafe_compute_mask_ptr(rows.ctypes.data, rows.nbytes)
-        if self._matcher.is_error():  # the last row that was computed says that the answer may end, to be noted there
-            self._rebuild()
-        allowed = rows[:, : len(self._stop_bits)]
-        for i, row in enumerate(allowed):
-            if _has(rows[i], self._vocabulary.end):
-                row |= self._stop_bits
-            out[i] = row.view(np.int32)
-            if i < len(drafts) and not (0 <= drafts[i] < self._vocabulary.size and _has(row, drafts[i])):
+        consumed = 0
+        for i, row in enumerate(out if not self._ended else ()):
+            row[:] = self._mask().view(np.int32)
+            draft = drafts[i] if i < len(drafts) else -1
+            if not (0 <= draft < self._vocabulary.size and row[draft >> 5] >> (draft & 31) & 1):
                 break
+            if self._matcher.try_consume_tokens([draft]) != 1:
+                break
+            consumed += 1
+        self._take_back(consumed)
 
     def advance(self, token: int) -> None:
         """The token was chosen. Where the grammar turns out to be a dead end, or too much for the library, a stop token
@@ -82,7 +74,7 @@ class GrammarState:
             self._ended = True
         elif self._allows(token) and self._matcher.try_consume_tokens([token]) == 1:
             self._tokens.append(token)
-        elif self._has_failed():
+        elif self._is_dead_end():
             self._failure = f"the grammar cannot be followed further: {one_line(self._matcher.get_error())}"
             self._ended = True
         else:
@@ -91,7 +83,11 @@ class GrammarState:
     def forced(self) -> list[int]:
         """Tokens that come next whatever is chosen, as the encoder spells what the grammar forces; a token is left out
         at the end if it could also begin something longer. The state stays as it is."""
-        return self._matcher.compute_ff_tokens() if self._fast_forward and not self._ended else []
+        if not self._fast_forward or self._ended:
+            return []
+        tokens = self._matcher.compute_ff_tokens()
+        self._take_back(0)
+        return tokens
 
     def valid_prefix(self, tokens: Sequence[int]) -> int:
         """How many of these could come next, a stop token the last. The state stays as it is."""
@@ -125,7 +121,7 @@ class GrammarState:
         self._take_back(count)
 
     def problems(self, text: str) -> tuple[str, ...]:
-        """What is wrong with the answer's text at the end, and what nobody has made sure of; () if it is as promised."""
+        """What is wrong with the answer's text at the end, and what was not enforced; () if it is as promised."""
         found = [self._failure] if self._failure else []
         if not found and not self._ended and not self._matcher.is_accepting():
             found.append("the answer is cut off before the end that its grammar demands")
@@ -136,9 +132,7 @@ class GrammarState:
 
     def _is_end(self, token: int) -> bool:
         """Whether it is a stop token that ends the answer here, not one that a grammar has named."""
-        return (
-            token in self._stops and self._matcher.validate_tokens([token]) != 1 and self._matcher.is_accepting()
-        )
+        return token in self._stops and self._matcher.validate_tokens([token]) != 1 and self._matcher.is_accepting()
 
     def _allows(self, token: int) -> bool:
         """As the masks have it: where the bytes are forced, so are the tokens."""
@@ -151,11 +145,18 @@ class GrammarState:
         forced = self._matcher.compute_ff_tokens()
         return token == forced[0] if forced else self._matcher.validate_tokens([token]) == 1
 
-    def _has_failed(self) -> bool:
+    def _is_dead_end(self) -> bool:
         """Whether no token can come next, which shows in the attempt to say which could."""
+        self._mask()
+        return self._matcher.is_error()
+
+    def _mask(self) -> NDArray[np.uint32]:
+        """One row of `fill`. Where the library fails, which `is_error` tells, it says that the answer may end."""
         mask = np.empty(self._vocabulary.words, dtype=np.uint32)
         self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
-        return self._matcher.is_error()
+        end = self._vocabulary.end
+        row = mask[: len(self._stop_bits)]
+        return row | self._stop_bits if mask[end >> 5] >> np.uint32(end & 31) & 1 else row
 
     def _take_back(self, count: int) -> None:
         """Take the last tokens back from the matcher; `_tokens` are what remains."""
@@ -168,7 +169,3 @@ class GrammarState:
         """A matcher that has met an error is of no use, not even for what came before."""
         self._matcher = new_matcher(self._vocabulary, self._compiled.source)
         self._matcher.try_consume_tokens(self._tokens)
-
-
-def _has(row: NDArray[np.uint32], token: int) -> bool:
-    return bool(row[token >> 5] >> np.uint32(token & 31) & 1)

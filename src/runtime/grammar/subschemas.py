@@ -1,6 +1,8 @@
-"""The schemas inside a JSON Schema that the grammar library follows, and how deep that leads it."""
+"""The schemas inside a JSON Schema that the grammar library follows, and how much work that makes."""
 
 from collections.abc import Iterator
+from decimal import Decimal
+from math import lcm
 from typing import Any
 
 from runtime.grammar.pointer import Path
@@ -62,16 +64,28 @@ def _height(schema: Any) -> int:
     return deepest
 
 
+def common_multiple(root: Any) -> int:
+    """Of all that numbers are to be multiples of, trailing zeros and decimal points left out: a machine that checks for
+    several has about so many states."""
+    factors = [part["multipleOf"] for part in _objects(root) if type(part.get("multipleOf")) in (int, float)]
+    digits = (Decimal(str(factor)).normalize().as_tuple().digits for factor in factors)
+    return lcm(*(int("".join(map(str, some))) for some in digits))
+
+
 def _references(root: Any) -> set[str]:
-    found, stack = set(), [root]
+    return {part["$ref"] for part in _objects(root) if isinstance(part.get("$ref"), str)}
+
+
+def _objects(root: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a JSON value."""
+    stack = [root]
     while stack:
         part = stack.pop()
         if isinstance(part, dict):
-            found |= {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+            yield part
             stack += part.values()
         elif isinstance(part, list):
             stack += part
-    return found
 
 
 def _referred(root: Any, reference: str) -> Any:

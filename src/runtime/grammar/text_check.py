@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -29,11 +30,11 @@ def violations(text: str, schema: dict[str, Any]) -> tuple[str, ...]:
     validator = dialect(_without_name_patterns(schema), registry=Registry(), format_checker=dialect.FORMAT_CHECKER)
     found: list[str] = []
     try:
-        for error in validator.iter_errors(value):
-            if len(found) < _MOST:
-                found.append(f"the answer's {pointer(error.absolute_path)} fails {pointer(error.absolute_schema_path)}")
-    except (Unresolvable, RecursionError) as error:
-        found.append(f"the answer cannot be checked: {type(error).__name__}")
+        for violation in islice(validator.iter_errors(value), _MOST):
+            place, rule = pointer(violation.absolute_path), pointer(violation.absolute_schema_path)
+            found.append(f"the answer's {place} fails {rule}")
+    except (Unresolvable, RecursionError) as failure:
+        found.append(f"the answer cannot be checked: {type(failure).__name__}")
     return tuple(found)
 
 

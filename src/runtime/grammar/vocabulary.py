@@ -49,8 +49,8 @@ class TokenVocabulary:
         return [*self._tokens, _CONTROL + b"<|end|>"]
 
     def encode(self, data: bytes) -> list[int]:
-        """The tokens that the encoder spells a UTF-8 text by, and no others: some vocabularies begin a text with a space
-        of their own, and lose what they cannot spell. Raises ValueError if no tokens spell it."""
+        """The tokens that the encoder spells a UTF-8 text by, and no others: some vocabularies begin a text with a
+        space of their own, and lose what they cannot spell. Raises ValueError if no tokens spell it."""
         for mark in (b"", _MARK):
             ids = self._encoder.encode((mark + data).decode())
             spelled = [self._tokens[id] for id in ids]
