@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cached_property
+from threading import Lock
 from typing import Protocol
 
 from tokenizers import Tokenizer
@@ -10,7 +11,7 @@ from model.vocabulary import Vocabulary
 
 
 class TokenEncoder(Protocol):
-    """What the runtime asks of a tokenizer.
+    """What the runtime asks of a tokenizer, from any thread.
 
     bos_id: the token that starts a sequence, None if the model knows none. eos_ids: tokens that end a text.
     special_ids: control tokens by their name (`<|im_end|>`), which print nothing. vocab_size: ids are below
@@ -45,6 +46,7 @@ class SubwordEncoder:
         self.special_ids = vocabulary.special_ids
         self.vocab_size = vocabulary.size
         self._vocabulary = vocabulary
+        self._lock = Lock()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -52,8 +54,9 @@ class SubwordEncoder:
         return self._vocabulary.tokenizer
 
     def encode(self, text: str, *, special: bool = False, bos: bool = False) -> list[int]:
-        self.tokenizer.encode_special_tokens = not special
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        with self._lock:  # the library keeps this choice in the tokenizer
+            self.tokenizer.encode_special_tokens = not special
+            ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         if bos and self._vocabulary.starts_with_bos and self.bos_id is not None and ids[:1] != [self.bos_id]:
             ids.insert(0, self.bos_id)
         return ids

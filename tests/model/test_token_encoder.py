@@ -1,7 +1,9 @@
 """Text and tokens go back and forth without loss, and a token's bytes are what it prints."""
 
 import heapq
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -91,6 +93,20 @@ def test_control_tokens_are_parsed_only_when_asked(byte_level: SubwordEncoder) -
     assert not [id for id in byte_level.encode(text) if id < len(SPECIALS)]
     assert byte_level.decode(byte_level.encode(text, special=True)) == "the"
     assert byte_level.eos_ids == {0, 2}
+
+
+def test_threads_do_not_mix_up_what_they_ask_for(byte_level: SubwordEncoder) -> None:
+    """A tokenizer keeps in itself whether it reads control tokens."""
+    text = "<|im_start|>the<|im_end|>"
+    expected = [byte_level.encode(text, special=special) for special in (False, True)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            found = list(threads.map(lambda i: byte_level.encode(text, special=i % 2 == 1), range(2000)))
+    finally:
+        sys.setswitchinterval(before)
+    assert found == expected * 1000
 
 
 def test_start_token_follows_the_file(byte_level: SubwordEncoder, sentencepiece: SubwordEncoder) -> None:
