@@ -220,8 +220,8 @@ class Engine:
         return self.store.ledger()
 
     def prepare(self, grammar: Grammar) -> None:
-        """Makes a later `submit` with this grammar quick. The one method that may be called from another thread, one at a
-        time. Raises RequestError if the grammar is refused."""
+        """Makes a later `submit` with this grammar quick. The one method that another thread may call, one at a time.
+        Raises RequestError if the grammar is refused."""
         self._grammars().compile(grammar)
 
     def check(self, request: Request) -> None:

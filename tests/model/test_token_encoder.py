@@ -1,11 +1,12 @@
 """Text and tokens go back and forth without loss, and a token's bytes are what it prints."""
 
 import heapq
-import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import gguf
 import pytest
@@ -95,18 +96,21 @@ def test_control_tokens_are_parsed_only_when_asked(byte_level: SubwordEncoder) -
     assert byte_level.eos_ids == {0, 2}
 
 
-def test_threads_do_not_mix_up_what_they_ask_for(byte_level: SubwordEncoder) -> None:
+def test_threads_do_not_mix_up_what_they_ask_for() -> None:
     """A tokenizer keeps in itself whether it reads control tokens."""
-    text = "<|im_start|>the<|im_end|>"
-    expected = [byte_level.encode(text, special=special) for special in (False, True)]
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(2) as threads:
-            found = list(threads.map(lambda i: byte_level.encode(text, special=i % 2 == 1), range(2000)))
-    finally:
-        sys.setswitchinterval(before)
-    assert found == expected * 1000
+
+    class SlowTokenizer:
+        encode_special_tokens = False
+
+        def encode(self, text: str, add_special_tokens: bool) -> SimpleNamespace:
+            time.sleep(0.001)  # in which others run
+            return SimpleNamespace(ids=[int(self.encode_special_tokens)])
+
+    vocabulary = SimpleNamespace(bos_id=None, eos_ids=frozenset(), special_ids={}, size=2, tokenizer=SlowTokenizer())
+    encoder = SubwordEncoder(vocabulary)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda i: encoder.encode("", special=i % 2 == 1), range(20)))
+    assert found == [[1], [0]] * 10
 
 
 def test_start_token_follows_the_file(byte_level: SubwordEncoder, sentencepiece: SubwordEncoder) -> None:
