@@ -126,16 +126,25 @@ class InferenceScheduler:
     def _admit(self, budget: int, plan: Plan) -> None:
         """Lets waiting sequences run as long as the budget is not spoken for. When the next one finds no room, none that
         comes after it is let in before it."""
-        wanted = sum(sequence.pending for sequence in self.running if not sequence.is_decoding)
-        is_open = True
+        feeding = [sequence for sequence in self.running if not sequence.is_decoding]
+        is_open = self._has_seat()
+        if not is_open and not feeding:
+            return
+        wanted = sum(sequence.pending for sequence in feeding)
         for sequence in self._candidates():
             if sequence in plan.preempted:
                 is_open = False
-            elif self._awaits_prefix(sequence):
-                continue
-            elif is_open and wanted < budget:
+            elif not self._awaits_prefix(sequence, feeding) and is_open and wanted < budget:
                 is_open = self._start(sequence, plan)
-                wanted += sequence.pending if is_open else 0
+                if is_open:
+                    feeding.append(sequence)
+                    wanted += sequence.pending
+
+    def _has_seat(self) -> bool:
+        """Whether one more may run, if need be in the place of one of lower priority."""
+        if len(self.running) < self.batching.most_running:
+            return True
+        return self.waiting[0].request.priority > self.running[-1].request.priority
 
     def _candidates(self) -> list[Sequence]:
         """Those who could run next, in the order in which they may."""
@@ -150,14 +159,12 @@ class InferenceScheduler:
 
         return sorted(first, key=rank)
 
-    def _awaits_prefix(self, sequence: Sequence) -> bool:
+    def _awaits_prefix(self, sequence: Sequence, feeding: list[Sequence]) -> bool:
         """Whether a prompt that is being fed begins like this one, further than what is shared already; it is made to
         leave behind what both have in common."""
         if self.store.index is None or self.batching.name != "continuous":
             return False
-        for other in self.running:
-            if other.is_decoding:
-                continue
+        for other in feeding:
             common = common_length(sequence.tokens[:-1], other.tokens[:-1])
             if common < other.computed + self.store.snapshot_gap:
                 continue
