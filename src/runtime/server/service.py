@@ -47,7 +47,7 @@ class Service:
         room = min(self._engine.context_length, self._engine.store.capacity)
         sampling, grammar = default_sampling(settings.decoder), read_grammar(settings.grammar)
         self._translator = Translator(loaded, sampling, grammar, config, room)
-        self._worker = ThreadPoolExecutor(1, "translator")  # one: a tokenizer is not for two threads at a time
+        self._worker = ThreadPoolExecutor(1, "translator")  # one: see Engine.prepare
 
     @asynccontextmanager
     async def running(self, app: ASGIApp) -> AsyncIterator[None]:

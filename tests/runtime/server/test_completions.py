@@ -190,6 +190,21 @@ def test_an_answer_can_be_json(server: Running) -> None:
         create(**arguments, stop="a", response_format={"type": "json_object"})
 
 
+def test_what_a_schema_cannot_promise_is_said(server: Running) -> None:
+    schema = {"type": "array", "items": {"enum": [1, 2]}, "minItems": 3, "maxItems": 3, "uniqueItems": True}
+    arguments: dict[str, Any] = {"model": server.service.card.id, "messages": HELLO, "max_tokens": 50}
+    strict = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema, "strict": True}}
+    with pytest.raises(BadRequestError, match="uniqueItems"):
+        server.client().chat.completions.create(**arguments, response_format=strict)
+    lenient = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+    answer = server.client().chat.completions.create(**arguments, response_format=lenient)
+    assert len(json.loads(answer.choices[0].message.content)) == 3
+    warnings = answer.choices[0].model_extra["warnings"]
+    assert any("uniqueItems" in warning for warning in warnings) and len(warnings) == 2
+    chunks = list(server.client().chat.completions.create(**arguments, response_format=lenient, stream=True))
+    assert len(chunks[-1].choices[0].model_extra["warnings"]) == 2
+
+
 def test_many_clients_at_once_get_what_each_gets_alone(server: Running) -> None:
     prompts = [f"{word} {i}" for i, word in enumerate(["The", "KING", "def", "import", "Return", "When"] * 4)]
 
