@@ -7,11 +7,10 @@
     draw:  the survivor with the largest z - log(e),  e = -log(1 - u) exponential, u uniform
            (so that P is prop. to w)
 
-Each filter sees what the former have left. It keeps the logits above a pivot, found by bisection on the
-order-preserving integer image of a float: at most 32 passes, exact. Logits equal to a pivot are all kept: no token
-is favoured by its index. The uniforms are Philox4x32-10 with the request's seed as key and (token, position, 0, 0)
-as counter, so that a draw depends on nothing but its own row. Temperature 0 is `argmax`. Sources: Salmon et al.,
-Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011); Holtzman et al., arXiv 1904.09751 (top-p); Nguyen et al.,
+Each filter sees what the former have left. It keeps the logits from a pivot up (`pivots.py`). Those equal to it are all
+kept: no token is favoured by its index. The uniforms are Philox4x32-10 with the request's seed as key and (token,
+position, 0, 0) as counter, so that a draw depends on nothing but its own row. Temperature 0 is `argmax`. Sources: Salmon
+et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011); Holtzman et al., arXiv 1904.09751 (top-p); Nguyen et al.,
 arXiv 2407.01082 (min-p).
 """
 
@@ -27,6 +26,8 @@ from torch import Tensor
 from kernels.argmax import lowest_best, row_argmax
 from kernels.checks import check_tensor
 from kernels.filters import FILTERS, check_order
+from kernels.log_probs import LOWEST
+from kernels.pivots import count_from, top_k_pivot, top_p_pivot
 from kernels.targets import Target, target_of
 
 
@@ -36,71 +37,12 @@ class SampleMeta(NamedTuple):
 
 
 META: dict[Target, SampleMeta] = {
-    "cpu": SampleMeta(128, 1),
+    "cpu": SampleMeta(64, 1),
     "sm_80": SampleMeta(2048, 8),
     "sm_90": SampleMeta(2048, 8),
     "sm_100": SampleMeta(2048, 8),
     "gfx942": SampleMeta(2048, 8),
 }
-
-
-@triton.jit
-def ordered_image(x):
-    """i32 that order as the f32 do. It is its own inverse on the bits."""
-    bits = x.to(tl.int32, bitcast=True)
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
-
-
-@triton.jit
-def ordered_value(image):
-    return (image ^ ((image >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def count_from(p_row, V, pivot, BLOCK_V: tl.constexpr):
-    """How many logits lie from the pivot up. The pivot is no -inf."""
-    b_count = tl.zeros([BLOCK_V], dtype=tl.int32)
-    for v in range(0, V, BLOCK_V):
-        o_v = v + tl.arange(0, BLOCK_V)
-        b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
-        b_count += (b_l >= pivot).to(tl.int32)
-    return tl.sum(b_count, axis=0).to(tl.float32)
-
-
-@triton.jit
-def weight_from(p_row, V, pivot, top, inverse_temperature, BLOCK_V: tl.constexpr):
-    """The weight of the logits from the pivot up. Steps without any of them cost no exponential."""
-    b_sum = tl.zeros([BLOCK_V], dtype=tl.float32)
-    for v in range(0, V, BLOCK_V):
-        o_v = v + tl.arange(0, BLOCK_V)
-        b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
-        if tl.max(b_l, axis=0) >= pivot:
-            b_sum += tl.where(b_l >= pivot, tl.exp((b_l - top) * inverse_temperature), 0.0)
-    return tl.sum(b_sum, axis=0)
-
-
-@triton.jit
-def largest_pivot(
-    p_row, V, lowest, top, inverse_temperature, target, COUNT: tl.constexpr, BLOCK_V: tl.constexpr
-):  # fmt: skip
-    """The largest pivot, known to lie in lowest..top, from which up there is the target count, or weight; if the
-    count is the target, any pivot with that count."""
-    low = ordered_image(lowest)
-    high = ordered_image(top) + 1
-    while low + 1 < high:
-        middle = (low & high) + ((low ^ high) >> 1)  # the mean, without overflow
-        pivot = ordered_value(middle)
-        if COUNT:
-            measure = count_from(p_row, V, pivot, BLOCK_V)
-        else:
-            measure = weight_from(p_row, V, pivot, top, inverse_temperature, BLOCK_V)
-        if measure >= target:
-            low = middle
-            if COUNT and measure == target:
-                high = middle + 1
-        else:
-            high = middle
-    return ordered_value(low)
 
 
 @triton.jit
@@ -112,7 +54,7 @@ def race(p_row, V, pivot, top, inverse_temperature, seed, position, BLOCK_V: tl.
     """
     b_best = tl.full([BLOCK_V], float("-inf"), dtype=tl.float32)
     b_index = tl.arange(0, BLOCK_V)
-    best = -3.4028234663852886e38  # not -inf, from which a logit of -inf would have no distance
+    best = LOWEST  # not -inf, from which a logit of -inf would have no distance
     for v in range(0, V, BLOCK_V):
         o_v = v + tl.arange(0, BLOCK_V)
         b_l = tl.load(p_row + o_v, mask=o_v < V, other=float("-inf"))
@@ -146,20 +88,19 @@ def sample_kernel(
     temperature = tl.load(p_temperature + i_s)
     if temperature > 0.0:
         top = tl.load(p_row + token)
-        pivot = float("-inf")
+        pivot = LOWEST
         heat = 1.0
         for i in tl.static_range(len(ORDER)):
             if ORDER[i] == "temperature":
                 heat = temperature
             elif ORDER[i] == "top_k":
                 top_k = tl.load(p_top_k + i_s)
-                if (top_k > 0) & (top_k < V):
-                    pivot = largest_pivot(p_row, V, pivot, top, 1.0, top_k.to(tl.float32), True, BLOCK_V)
+                if (top_k > 0) & (top_k < count_from(p_row, V, pivot, BLOCK_V)):
+                    pivot = top_k_pivot(p_row, V, pivot, top, top_k, BLOCK_V)
             elif ORDER[i] == "top_p":
                 top_p = tl.load(p_top_p + i_s)
                 if top_p < 1.0:
-                    target = top_p * weight_from(p_row, V, pivot, top, 1.0 / heat, BLOCK_V)
-                    pivot = largest_pivot(p_row, V, pivot, top, 1.0 / heat, target, False, BLOCK_V)
+                    pivot = top_p_pivot(p_row, V, pivot, top, 1.0 / heat, top_p, BLOCK_V)
             else:
                 min_p = tl.load(p_min_p + i_s)
                 if min_p > 0.0:
