@@ -90,8 +90,6 @@ class RadixPrefixIndex:
             if node is None:
                 node = next(node for node in held if self._is_in_the_way(node))
                 held.remove(node)
-            elif not self._is_end(node):
-                continue  # has got children since it was queued
             elif self._allocator.holders(node.blocks[-1]):
                 held.append(node)
                 continue
@@ -115,7 +113,7 @@ class RadixPrefixIndex:
             assert references[block] == self._allocator.index_references(block), f"block {block} is counted wrongly"
         assert self.nodes == len(nodes) - 1 and self.tokens == sum(len(node.edge) for node in nodes)
         for node in nodes:
-            assert node.queued or not self._is_end(node), "a block could never be evicted"
+            assert node.queued == self._is_end(node), "the queue has what can be evicted, and nothing else"
             for token, child in node.children.items():
                 assert child.parent is node and child.start == node.end and child.edge[0] == token
             if node is self._root:
@@ -231,7 +229,7 @@ class RadixPrefixIndex:
             del node.edge[kept:]
             self._queue.push(node)
             return
-        while node is not self._root and not node.blocks and not node.children:
+        if not node.blocks and not node.children:
             self.nodes -= 1
             self.tokens -= len(node.edge)
             node = node.remove()
