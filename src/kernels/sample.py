@@ -9,9 +9,9 @@
 
 Each filter sees what the former have left. It keeps the logits from a pivot up (`pivots.py`). Those equal to it are all
 kept: no token is favoured by its index. The uniforms are Philox4x32-10 with the request's seed as key and (token,
-position, 0, 0) as counter, so that a draw depends on nothing but its own row. Temperature 0 is `argmax`. Sources: Salmon
-et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011); Holtzman et al., arXiv 1904.09751 (top-p); Nguyen et al.,
-arXiv 2407.01082 (min-p).
+position, 0, 0) as counter, so that a draw depends on nothing but its own row. Temperature 0 is `argmax`. Sources:
+Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011); Holtzman et al., arXiv 1904.09751 (top-p); Nguyen
+et al., arXiv 2407.01082 (min-p).
 """
 
 # mypy: disable-error-code="no-untyped-def"
