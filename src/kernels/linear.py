@@ -46,11 +46,12 @@ def linear_kernel(
 
 def linear(
     x: Tensor, weight: Weight, out: Tensor, bias: Tensor | None = None,
-    activation: Literal["none", "relu_squared"] = "none",
+    activation: Literal["none", "relu_squared"] = "none", invariant: bool = False,
 ) -> Tensor:  # fmt: skip
     """x act [T, K], weight [N, K] dense or packed, bias [N] or None; out [T, N], f32 or act. Returns out.
 
-    Many rows multiply in the type of x: weights are rounded to it (f32 activations keep everything f32).
+    Many rows multiply in the type of x: weights are rounded to it (f32 activations keep everything f32). invariant: see
+    `kernels.ops.load_ops`.
     Raises ValueError naming the argument that does not fit.
     """
     check_tensor("x", x, ACTIVATIONS, (x.shape[0], x.shape[-1]), x.device)
@@ -63,7 +64,7 @@ def linear(
     if activation not in ("none", "relu_squared"):
         raise ValueError(f"activation: must be none or relu_squared, is {activation}")
     meta = META[target_of(x.device)]
-    tile = choose_tile(meta, T, K, packed=weight_format != "dense")
+    tile = choose_tile(meta, x, packed=weight_format != "dense", invariant=invariant)
     linear_kernel[tile.grid(T, N)](
         x, data, bias, out, T, N, K, weight_format, activation, *tile,
         num_warps=meta.num_warps, num_stages=meta.num_stages,

@@ -117,12 +117,12 @@ def branches_kernel(
             )  # fmt: skip
 
 
-def multiply(products: list[Product]) -> None:
+def multiply(products: list[Product], invariant: bool) -> None:
     """All products in one launch."""
     T = products[0].x.shape[0]
     meta = META[target_of(products[0].x.device)]
     packed = all(product.weight.format != "dense" for product in products)
-    tile = choose_tile(meta, T, products[0].x.shape[1], packed)
+    tile = choose_tile(meta, products[0].x, packed, invariant)
     branches: list[Branch] = []
     first = 0
     for x, weight, _, out, activation in products:
@@ -145,12 +145,13 @@ def multiply(products: list[Product]) -> None:
 
 def low_rank(
     x: Tensor, decay: LowRank, rate: LowRank, gate: LowRank, value: LowRank | None, hidden: Tensor,
-    log_w: Tensor, alpha: Tensor, g: Tensor, nu: Tensor | None,
+    log_w: Tensor, alpha: Tensor, g: Tensor, nu: Tensor | None, invariant: bool = False,
 ) -> Tensor:  # fmt: skip
     """x act [4, T, D] in the order w, a, g, v; log_w f32 [T, D], alpha, g and nu act [T, D]. Returns log_w.
 
     Without value and nu, x is [3, T, D]. hidden act [T, sum of the ranks R] is scratch: it holds the [T, R] of
-    the branches one behind the other. Raises ValueError naming the argument that does not fit.
+    the branches one behind the other. invariant: see `kernels.ops.load_ops`. Raises ValueError naming the argument
+    that does not fit.
     """
     matrices = {"decay": decay, "rate": rate, "gate": gate} | ({} if value is None else {"value": value})
     outputs = {"log_w": log_w, "alpha": alpha, "g": g} | ({} if nu is None else {"nu": nu})
@@ -171,8 +172,8 @@ def low_rank(
         after_down, after_up = ACTIVATIONS_OF[name]
         downs.append(Product(x_i, check_weight(f"{name}.down", down, (None, D), x.device), None, h_i, after_down))
         ups.append(Product(h_i, check_weight(f"{name}.up", up, (D, h_i.shape[1]), x.device), bias, out, after_up))
-    multiply(downs)
-    multiply(ups)
+    multiply(downs, invariant)
+    multiply(ups, invariant)
     return log_w
 
 

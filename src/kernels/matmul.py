@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from kernels.blocks import block_bytes, decode_blocks, load_or_zero
 from kernels.targets import Target
@@ -28,6 +29,7 @@ class MatmulMeta(NamedTuple):
     row_n: int  # rows of the weight it walks at once, at most
     row_k: int  # dense weights: columns a step (packed: 16 lanes, two weights a lane)
     row_tile: int  # f32 accumulators it may hold: bounds row_m * row_n * row_k
+    packed_tile: int  # the same for packed weights and an x of 16 bits, which more of their rows share once it is f32
     tile_m: int
     tile_n: int
     tile_k: int
@@ -54,14 +56,17 @@ def is_even(few_rows: bool, depth: int, block_k: int) -> bool:
     return depth % (2 * block_k if few_rows else block_k) == 0
 
 
-def choose_tile(meta: MatmulMeta, rows: int, depth: int, packed: bool) -> Tile:
-    """The form and the tile for x [rows, depth]."""
-    if rows > meta.few_rows:
+def choose_tile(meta: MatmulMeta, x: Tensor, packed: bool, invariant: bool) -> Tile:
+    """The form and the tile for x [T, K]. invariant: the form for few rows, however many there are. (In neither of
+    the forms does a row's result depend on the tile.)"""
+    rows, depth = x.shape
+    if rows > meta.few_rows and not invariant:
         block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))
         return Tile(False, is_even(False, depth, meta.tile_k), block_m, meta.tile_n, meta.tile_k)
     block_k = 16 if packed else meta.row_k
     block_m = min(triton.next_power_of_2(rows), meta.row_m * (2 if packed else 1))
-    block_n = max(1, min(meta.row_n, meta.row_tile // (block_m * block_k)))
+    accumulators = meta.packed_tile if packed and x.itemsize == 2 else meta.row_tile
+    block_n = max(1, min(meta.row_n, accumulators // (block_m * block_k)))
     return Tile(True, is_even(True, depth, block_k), block_m, block_n, block_k)
 
 
@@ -158,9 +163,9 @@ def product(
 
 # The CPU's are measured (two cores of Zen 5, two of Emerald Rapids). Those of GPUs compile, but have never run on one.
 META: dict[Target, MatmulMeta] = {
-    "cpu": MatmulMeta(8, 4, 8, 16, 256, 256, 64, 64, 1, 1),
-    "sm_80": MatmulMeta(0, 1, 1, 16, 16, 64, 64, 64, 4, 3),
-    "sm_90": MatmulMeta(0, 1, 1, 16, 16, 64, 64, 64, 4, 3),
-    "sm_100": MatmulMeta(0, 1, 1, 16, 16, 64, 64, 64, 4, 3),
-    "gfx942": MatmulMeta(0, 1, 1, 16, 16, 64, 64, 64, 4, 2),
+    "cpu": MatmulMeta(8, 4, 8, 16, 256, 512, 256, 64, 64, 1, 1),
+    "sm_80": MatmulMeta(0, 1, 1, 16, 16, 16, 64, 64, 64, 4, 3),
+    "sm_90": MatmulMeta(0, 1, 1, 16, 16, 16, 64, 64, 64, 4, 3),
+    "sm_100": MatmulMeta(0, 1, 1, 16, 16, 16, 64, 64, 64, 4, 3),
+    "gfx942": MatmulMeta(0, 1, 1, 16, 16, 16, 64, 64, 64, 4, 2),
 }

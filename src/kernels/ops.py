@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 from torch import Tensor
@@ -119,12 +120,22 @@ MODULES = {  # of the others the module has the name
 }
 
 
-def load_ops(backend: Backend) -> Ops:
+# Kernels that otherwise choose among forms which round differently, by how many rows or tokens there are.
+CHOOSING = ("linear", "sparse_linear", "swiglu", "paged_attention", "low_rank", "wkv7", "wkv7_delayed")
+
+
+def load_ops(backend: Backend, invariant: bool = False) -> Ops:
     """The operations of one backend: Triton kernels compiled or interpreted, or the plain torch oracles.
+
+    invariant: on a CPU, what a model computes for a token is the same to the last bit whatever else is in its batch
+    and in whatever chunks its sequence came, as the kernels in CHOOSING keep to one form. Prompts take longer.
+    RuntimeError for all but "compiled".
 
     Triton decides when it is imported whether it interprets, for the whole process: "interpret" raises
     RuntimeError where Triton was imported to compile. "compiled" obeys TRITON_INTERPRET=1 of the environment.
     """
+    if invariant and backend != "compiled":
+        raise RuntimeError(f"kernels.invariant=true needs kernels=compiled, not {backend}")
     package = "kernels"
     if backend == "reference":
         package = "kernels.reference"
@@ -135,7 +146,8 @@ def load_ops(backend: Backend) -> Ops:
     functions: dict[str, Any] = {}
     for name in Ops._fields[1:]:
         module = importlib.import_module(f"{package}.{MODULES.get(name, name)}")
-        functions[name] = getattr(module, name)
+        function = getattr(module, name)
+        functions[name] = partial(function, invariant=True) if invariant and name in CHOOSING else function
     return Ops(backend, **functions)
 
 

@@ -5,8 +5,9 @@
 Query j of a sequence has position context_len - query_len + j; the pages already hold its key and value. The
 query heads that share a KV head are rows of one tile, so a page is read once for the group. The softmax is
 online (Milakov and Gimelshein, arXiv 1805.02867; Dao et al., FlashAttention, arXiv 2205.14135), in base 2.
-When every sequence has few queries the context is split over programs and merged by log-sum-exp; the number
-of splits is fixed, so that a sequence's result does not depend on its batch.
+When every sequence has few queries the context is split over programs and merged by log-sum-exp. The splits deal
+its keys out among themselves from the first one on, so that a query's result depends neither on the batch nor on the
+queries behind it.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -74,13 +75,12 @@ def attend(
 
     n_keys = first_position + n_queries
     n_pages = tl.cdiv(n_keys, BLOCK_SIZE)
-    split_pages = tl.cdiv(tl.cdiv(n_pages, BLOCK_P), SPLITS) * BLOCK_P
     o_p = tl.arange(0, BLOCK_P)
     o_s = tl.arange(0, BLOCK_SIZE)
     b_max = tl.full([ROWS], float("-inf"), dtype=tl.float32)
     b_sum = tl.zeros([ROWS], dtype=tl.float32)
     b_acc = tl.zeros([ROWS, BLOCK_D], dtype=tl.float32)
-    for page in range(i_split * split_pages, tl.minimum((i_split + 1) * split_pages, n_pages), BLOCK_P):
+    for page in range(i_split * BLOCK_P, n_pages, SPLITS * BLOCK_P):
         b_block = tl.load(p_table + page + o_p, mask=page + o_p < n_pages, other=0).to(tl.int64)  # [BLOCK_P]
         o_page = (b_block * n_heads + i_h) * (BLOCK_SIZE * DH)
         # [BLOCK_P, BLOCK_SIZE, BLOCK_D]
@@ -178,15 +178,15 @@ def scratch_size(tokens: int, q_heads: int, head_dim: int, device: torch.device)
 
 def paged_attention(
     q: Tensor, k_cache: Tensor, v_cache: Tensor, block_tables: Tensor, cu_seqlens: Tensor,
-    context_lens: Tensor, scratch: Tensor, out: Tensor, scale: float, max_query_len: int,
+    context_lens: Tensor, scratch: Tensor, out: Tensor, scale: float, max_query_len: int, invariant: bool = False,
 ) -> Tensor:  # fmt: skip
     """Attention of S sequences with T query tokens in all. Returns out.
 
     q act [T, Hq, Dh] (first stride free); caches f32, bf16 or f16 [num_blocks, Hkv, block_size, Dh],
     block_size a power of two; block_tables i32 [S, max_blocks]; cu_seqlens i32 [S + 1], the first token of
     each sequence and their end; context_lens i32 [S], with the new tokens; scratch f32 [scratch_size(T, Hq, Dh)]
-    (overwritten); out act [T, Hq, Dh]. max_query_len bounds every sequence's queries. Raises ValueError naming the
-    argument that does not fit.
+    (overwritten); out act [T, Hq, Dh]. max_query_len bounds every sequence's queries. invariant: see
+    `kernels.ops.load_ops`. Raises ValueError naming the argument that does not fit.
     """
     T, Hq, Dh = q.shape
     n_blocks, Hkv, block_size, _ = k_cache.shape
@@ -209,11 +209,10 @@ def paged_attention(
     block_g = triton.next_power_of_2(group)
     block_d = triton.next_power_of_2(Dh)
     least_q = max(1, meta.least_rows // block_g)
-    splits, keys, block_q = 1, meta.keys, max(least_q, meta.rows // block_g)
+    is_short = max_query_len <= meta.split_queries
+    splits, keys = (meta.splits, meta.split_keys) if is_short or invariant else (1, meta.keys)
+    block_q = max(least_q, triton.next_power_of_2(max_query_len) if is_short else meta.rows // block_g)
     partial, lse = scratch.split([T * Hq * meta.splits * Dh, T * Hq * meta.splits])
-    if max_query_len <= meta.split_queries:
-        splits, keys, block_q = meta.splits, meta.split_keys, triton.next_power_of_2(max_query_len)
-        block_q = max(least_q, block_q)
     n_tiles = triton.cdiv(max_query_len, block_q)
     paged_attention_kernel[(S * n_tiles, Hkv, splits)](
         q, k_cache, v_cache, block_tables, cu_seqlens, context_lens, out, partial, lse,

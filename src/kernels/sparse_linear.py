@@ -100,7 +100,7 @@ def walk_kernel(
 @triton.jit(do_not_specialize=["T"])
 def tile_kernel(
     p_x, p_weight, p_scales, p_out, T, F, N,
-    EVEN_F: tl.constexpr, EVEN_N: tl.constexpr,
+    EVEN_F: tl.constexpr, EVEN_N: tl.constexpr, FULL: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     o_t = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -114,23 +114,29 @@ def tile_kernel(
         m_w = None if EVEN_F and EVEN_N else (o_f < F)[:, None] & (o_n < N)[None, :]
         b_x = load_or_zero(p_xt + o_f[None, :], m_x)  # [BLOCK_M, BLOCK_K]
         b_w = load_weight(p_weight, p_scales, o_f[:, None].to(tl.int64), o_n[None, :], m_w, N)  # [BLOCK_K, BLOCK_N]
-        b_acc = tl.dot(b_x, b_w.to(b_x.dtype), b_acc, input_precision="ieee")
+        if FULL:
+            b_acc = tl.dot(b_x.to(tl.float32), b_w, b_acc, input_precision="ieee")
+        else:
+            b_acc = tl.dot(b_x, b_w.to(b_x.dtype), b_acc, input_precision="ieee")
     p_tile = p_out + o_t[:, None] * N + o_n[None, :]
     tl.store(p_tile, b_acc.to(p_out.dtype.element_ty), mask=(o_t < T)[:, None] & (o_n < N)[None, :])
 
 
-def sparse_linear(x: Tensor, weight: Tensor | PackedColumns, scratch: Tensor, out: Tensor) -> Tensor:
+def sparse_linear(
+    x: Tensor, weight: Tensor | PackedColumns, scratch: Tensor, out: Tensor, invariant: bool = False
+) -> Tensor:
     """x act [T, F], weight act [F, N] or packed columns, scratch i32 [F + 1] (overwritten); out [T, N], f32 or
     act. Returns out.
 
     Where few rows of x are all zero in an input, that row of the weight is not read, not even if it holds NaN.
-    Many rows multiply in the type of x, as in `linear`. Raises ValueError naming the argument that does not fit.
+    Many rows multiply in the type of x, as in `linear`. invariant: in f32, which on a CPU adds up a row as the walk
+    does (see `kernels.ops.load_ops`). Raises ValueError naming the argument that does not fit.
     """
     check_tensor("x", x, ACTIVATIONS, (x.shape[0], x.shape[-1]), x.device)
     check_tensor("scratch", scratch, (torch.int32,), (x.shape[1] + 1,), x.device)
     meta = META[target_of(x.device)]
     if x.shape[0] > meta.few_rows:
-        return multiply_tiles(x, weight, out, meta)
+        return multiply_tiles(x, weight, out, meta, invariant)
     return walk_nonzero(x, weight, scratch, out, meta)
 
 
@@ -149,14 +155,17 @@ def walk_nonzero(x: Tensor, weight: Tensor | PackedColumns, scratch: Tensor, out
     return out
 
 
-def multiply_tiles(x: Tensor, weight: Tensor | PackedColumns, out: Tensor, meta: SparseMeta) -> Tensor:
-    """The form for many rows."""
+def multiply_tiles(
+    x: Tensor, weight: Tensor | PackedColumns, out: Tensor, meta: SparseMeta, full: bool = False
+) -> Tensor:
+    """The form for many rows. full: multiplies in f32 whatever the types are."""
     T, F = x.shape
     data, scales, N = _check(x, weight, out)
     block_m = max(16, min(triton.next_power_of_2(T), meta.tile_m))
     grid = triton.cdiv(T, block_m), triton.cdiv(N, meta.tile_n)
     tile_kernel[grid](
-        x, data, scales, out, T, F, N, F % meta.tile_k == 0, N % meta.tile_n == 0, block_m, meta.tile_n, meta.tile_k,
+        x, data, scales, out, T, F, N, F % meta.tile_k == 0, N % meta.tile_n == 0, full, block_m, meta.tile_n,
+        meta.tile_k,
         num_warps=meta.num_warps, num_stages=meta.num_stages,
     )  # fmt: skip
     return out

@@ -38,10 +38,10 @@ def swiglu_kernel(
     tl.store(p_tile, b_out.to(p_out.dtype.element_ty), mask=(o_t < T)[:, None] & (o_n < N)[None, :])
 
 
-def swiglu(x: Tensor, gate: Weight, up: Weight, out: Tensor) -> Tensor:
+def swiglu(x: Tensor, gate: Weight, up: Weight, out: Tensor, invariant: bool = False) -> Tensor:
     """x act [T, D], gate and up [F, D] dense or packed; out act [T, F]. Returns out.
 
-    Raises ValueError naming the argument that does not fit.
+    invariant: see `kernels.ops.load_ops`. Raises ValueError naming the argument that does not fit.
     """
     check_tensor("x", x, ACTIVATIONS, (x.shape[0], x.shape[-1]), x.device)
     T, D = x.shape
@@ -50,7 +50,7 @@ def swiglu(x: Tensor, gate: Weight, up: Weight, out: Tensor) -> Tensor:
     up_data, up_format = check_weight("up", up, (F, D), x.device)
     check_tensor("out", out, (x.dtype,), (T, F), x.device)
     meta = META[target_of(x.device)]
-    tile = choose_tile(meta, T, D, packed="dense" not in (gate_format, up_format))
+    tile = choose_tile(meta, x, packed="dense" not in (gate_format, up_format), invariant=invariant)
     swiglu_kernel[tile.grid(T, F)](
         x, gate_data, up_data, out, T, F, D, gate_format, up_format, *tile,
         num_warps=meta.num_warps, num_stages=meta.num_stages,

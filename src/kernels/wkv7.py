@@ -54,6 +54,13 @@ def advance(b_s, b_sa, b_w, b_k, b_v, b_b):
     return b_s * b_w[None, :] + b_sa[:, None] * b_b[None, :] + b_v[:, None] * b_k[None, :]
 
 
+@triton.jit
+def read(b_s, b_sa, b_w, b_r, b_k, b_v, b_b):
+    """The output [BLOCK_V] of a token, off the state before it."""
+    b_y = tl.sum(b_s * (b_w * b_r)[None, :], axis=1)
+    return b_y + (b_sa * tl.sum(b_b * b_r, axis=0) + b_v * tl.sum(b_k * b_r, axis=0))
+
+
 @triton.jit(do_not_specialize=["end_len"])
 def wkv7_kernel(
     p_r, p_log_w, p_k, p_v, p_a, p_b, p_state, p_slots, p_cu_seqlens, p_log_lens, p_out, p_snapshots, end_len, H,
@@ -86,9 +93,7 @@ def wkv7_kernel(
                 b_b = tl.load(p_b + o_t + o_k).to(tl.float32)
                 b_v = tl.load(p_v + o_t + o_v).to(tl.float32)  # [BLOCK_V]
                 b_sa = tl.sum(b_s * b_a[None, :], axis=1)
-                b_y = tl.sum(b_s * (b_w * b_r)[None, :], axis=1)
-                b_y += b_sa * tl.sum(b_b * b_r, axis=0) + b_v * tl.sum(b_k * b_r, axis=0)
-                tl.store(p_out + o_t + o_v, b_y)
+                tl.store(p_out + o_t + o_v, read(b_s, b_sa, b_w, b_r, b_k, b_v, b_b))
                 b_s = advance(b_s, b_sa, b_w, b_k, b_v, b_b)
                 if p_snapshots is not None:
                     snapshot = tl.load(p_snapshots + t).to(tl.int64)
@@ -100,6 +105,7 @@ def wkv7_kernel(
 def wkv7(
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor, slots: Tensor,
     cu_seqlens: Tensor, log_lens: Tensor, out: Tensor, max_query_len: int, snapshots: Tensor | None = None,
+    invariant: bool = False,
 ) -> Tensor:  # fmt: skip
     """The outputs and new states of S sequences with T tokens in all. Returns out.
 
@@ -108,7 +114,7 @@ def wkv7(
     of each sequence and their end; log_lens i32 [num_slots], DIRECT or FRESH: sequences whose slot says anything else
     are left out, their outputs untouched; out f32 [T, H, N]. max_query_len bounds every sequence's tokens. snapshots
     i32 [T]: a further slot that gets the state after this token, or -1; it must belong to no sequence of the step.
-    Raises ValueError naming the argument that does not fit.
+    invariant: see `kernels.ops.load_ops`. Raises ValueError naming the argument that does not fit.
     """
     check_arguments(r, log_w, k, v, a, b, state, slots, cu_seqlens, log_lens, out)
     T, H, N = r.shape
@@ -116,7 +122,7 @@ def wkv7(
         check_tensor("snapshots", snapshots, (torch.int32,), (T,), r.device)
     meta = META[target_of(r.device)]
     block_v = min(meta.block_v, N)
-    chunk_from = meta.chunk_from if snapshots is None else NEVER
+    chunk_from = NEVER if invariant or snapshots is not None else meta.chunk_from
     wkv7_kernel[(len(slots), H, N // block_v)](
         r, log_w, k, v, a, b, state, slots, cu_seqlens, log_lens, out, snapshots, chunk_from, H, FRESH, N, block_v,
         num_warps=meta.num_warps,

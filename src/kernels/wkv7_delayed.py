@@ -6,7 +6,9 @@ instead of the state. With S' the state before an entry,
     S q = (S' diag(w) + (S' a) b^T + v k^T) q = S' (w * q + a (b . q)) + v (k . q)
 
 so the output is the base state times the query that arrives there, plus what each entry adds. Decoding reads the
-base and writes one entry; rejected drafts go by shortening the log; wkv7_fold moves entries into the base. Source:
+base and writes one entry; rejected drafts go by shortening the log; wkv7_fold moves entries into the base. This
+rounds otherwise than `kernels.wkv7` does. The other form replays the log on a copy of the base and goes on as wkv7
+does, with its results bit for bit, for as many passes over the state as the log has entries. Source:
 the delayed updates of selective state spaces and delta rules known as ReplaySSM; see `kernels.wkv7` for the
 recurrence.
 """
@@ -22,7 +24,7 @@ from torch import Tensor
 
 from kernels.checks import check_tensor
 from kernels.targets import Target, target_of
-from kernels.wkv7 import advance
+from kernels.wkv7 import advance, read
 from kernels.wkv7_arguments import HEAD_SIZES, check_arguments
 
 
@@ -51,9 +53,24 @@ def walk_back(b_q, b_y, p_log_w, p_k, p_v, p_a, p_b, o_k, o_v):
 
 
 @triton.jit
+def replay(b_s, p_log, slot, count, M, H, i_h, o_k, o_v, N: tl.constexpr):
+    """The state [BLOCK_V, N] after the first `count` entries of a slot's log."""
+    HN = H * N
+    for i in range(0, count):
+        p_entry = p_log + ((slot * M + i) * 5 * H + i_h) * N
+        b_w = tl.exp(tl.load(p_entry + o_k))
+        b_k = tl.load(p_entry + HN + o_k)
+        b_v = tl.load(p_entry + 2 * HN + o_v)
+        b_a = tl.load(p_entry + 3 * HN + o_k)
+        b_b = tl.load(p_entry + 4 * HN + o_k)
+        b_s = advance(b_s, tl.sum(b_s * b_a[None, :], axis=1), b_w, b_k, b_v, b_b)
+    return b_s
+
+
+@triton.jit
 def wkv7_delayed_kernel(
     p_r, p_log_w, p_k, p_v, p_a, p_b, p_state, p_log, p_slots, p_cu_seqlens, p_log_lens, p_out, M, H,
-    N: tl.constexpr, BLOCK_V: tl.constexpr,
+    REPLAY: tl.constexpr, N: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
     """One sequence, one head, BLOCK_V rows of its state. The program of the first rows appends to the log; the
     others take the new tokens from the inputs as it does."""
@@ -71,31 +88,45 @@ def wkv7_delayed_kernel(
         log_len = tl.load(p_log_lens + slot)
         if log_len >= 0:
             HN = H * N
+            p_next = p_log + ((slot * M + log_len) * 5 * H + i_h) * N  # the entry behind the log
             b_s = tl.load(p_state + (slot * H + i_h) * (N * N) + o_v[:, None] * N + o_k[None, :])
+            if REPLAY:
+                b_s = replay(b_s, p_log, slot, log_len, M, H, i_h, o_k, o_v, N)
             for t in range(first, end):
-                b_q = tl.load(p_r + (t * H + i_h) * N + o_k).to(tl.float32)
-                b_y = tl.zeros([BLOCK_V], dtype=tl.float32)
-                for back in range(0, t - first + 1):
-                    o_t = ((t - back) * H + i_h) * N
-                    b_q, b_y = walk_back(
-                        b_q, b_y, p_log_w + o_t, p_k + o_t, p_v + o_t, p_a + o_t, p_b + o_t, o_k, o_v
-                    )  # fmt: skip
-                p_next = p_log + ((slot * M + log_len) * 5 * H + i_h) * N  # the entry behind the log
-                for back in range(0, log_len):
-                    p_entry = p_next - (back + 1) * 5 * HN
-                    b_q, b_y = walk_back(
-                        b_q, b_y, p_entry, p_entry + HN, p_entry + 2 * HN, p_entry + 3 * HN, p_entry + 4 * HN, o_k, o_v
-                    )  # fmt: skip
-                b_y += tl.sum(b_s * b_q[None, :], axis=1)
-                tl.store(p_out + (t * H + i_h) * N + o_v, b_y)
+                o_t = (t * H + i_h) * N
+                if REPLAY:
+                    b_w = tl.exp(tl.load(p_log_w + o_t + o_k))
+                    b_r = tl.load(p_r + o_t + o_k).to(tl.float32)
+                    b_k = tl.load(p_k + o_t + o_k).to(tl.float32)
+                    b_a = tl.load(p_a + o_t + o_k).to(tl.float32)
+                    b_b = tl.load(p_b + o_t + o_k).to(tl.float32)
+                    b_v = tl.load(p_v + o_t + o_v).to(tl.float32)
+                    b_sa = tl.sum(b_s * b_a[None, :], axis=1)
+                    b_y = read(b_s, b_sa, b_w, b_r, b_k, b_v, b_b)
+                    b_s = advance(b_s, b_sa, b_w, b_k, b_v, b_b)
+                else:
+                    b_q = tl.load(p_r + o_t + o_k).to(tl.float32)
+                    b_y = tl.zeros([BLOCK_V], dtype=tl.float32)
+                    for back in range(0, t - first + 1):
+                        o_b = ((t - back) * H + i_h) * N
+                        b_q, b_y = walk_back(
+                            b_q, b_y, p_log_w + o_b, p_k + o_b, p_v + o_b, p_a + o_b, p_b + o_b, o_k, o_v
+                        )  # fmt: skip
+                    for back in range(0, log_len):
+                        p_entry = p_next - (back + 1) * 5 * HN
+                        b_q, b_y = walk_back(
+                            b_q, b_y, p_entry, p_entry + HN, p_entry + 2 * HN, p_entry + 3 * HN, p_entry + 4 * HN,
+                            o_k, o_v,
+                        )  # fmt: skip
+                    b_y += tl.sum(b_s * b_q[None, :], axis=1)
+                tl.store(p_out + o_t + o_v, b_y)
                 if tl.program_id(2) == 0:
-                    p_entry = p_next + (t - first) * 5 * HN + o_k
-                    o_t = (t * H + i_h) * N + o_k
-                    tl.store(p_entry, tl.load(p_log_w + o_t))
-                    tl.store(p_entry + HN, tl.load(p_k + o_t).to(tl.float32))
-                    tl.store(p_entry + 2 * HN, tl.load(p_v + o_t).to(tl.float32))
-                    tl.store(p_entry + 3 * HN, tl.load(p_a + o_t).to(tl.float32))
-                    tl.store(p_entry + 4 * HN, tl.load(p_b + o_t).to(tl.float32))
+                    p_new = p_next + (t - first) * 5 * HN + o_k
+                    tl.store(p_new, tl.load(p_log_w + o_t + o_k))
+                    tl.store(p_new + HN, tl.load(p_k + o_t + o_k).to(tl.float32))
+                    tl.store(p_new + 2 * HN, tl.load(p_v + o_t + o_k).to(tl.float32))
+                    tl.store(p_new + 3 * HN, tl.load(p_a + o_t + o_k).to(tl.float32))
+                    tl.store(p_new + 4 * HN, tl.load(p_b + o_t + o_k).to(tl.float32))
 
 
 @triton.jit
@@ -109,30 +140,22 @@ def wkv7_fold_kernel(p_state, p_log, p_slots, p_fold_lens, M, H, N: tl.constexpr
     if slot >= 0:
         fold_len = tl.load(p_fold_lens + slot)
         if fold_len > 0:
-            HN = H * N
             p_tile = p_state + (slot * H + i_h) * (N * N) + o_v[:, None] * N + o_k[None, :]
-            b_s = tl.load(p_tile)
-            for i in range(0, fold_len):
-                p_entry = p_log + ((slot * M + i) * 5 * H + i_h) * N
-                b_w = tl.exp(tl.load(p_entry + o_k))
-                b_k = tl.load(p_entry + HN + o_k)
-                b_v = tl.load(p_entry + 2 * HN + o_v)
-                b_a = tl.load(p_entry + 3 * HN + o_k)
-                b_b = tl.load(p_entry + 4 * HN + o_k)
-                b_s = advance(b_s, tl.sum(b_s * b_a[None, :], axis=1), b_w, b_k, b_v, b_b)
+            b_s = replay(tl.load(p_tile), p_log, slot, fold_len, M, H, i_h, o_k, o_v, N)
             tl.store(p_tile, b_s)
 
 
 def wkv7_delayed(
     r: Tensor, log_w: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: Tensor, log: Tensor, slots: Tensor,
-    cu_seqlens: Tensor, log_lens: Tensor, out: Tensor,
+    cu_seqlens: Tensor, log_lens: Tensor, out: Tensor, invariant: bool = False,
 ) -> Tensor:  # fmt: skip
     """The outputs of S sequences with T tokens in all; the tokens join their slots' logs. Returns out.
 
     log f32 [num_slots, M, 5, H, N] with log_w, k, v, a, b along its third axis; log_lens i32 [num_slots], the entries
     that count, which with the sequence's tokens must not exceed M: sequences whose slot says a negative number are
     left out, their outputs untouched. state is only read. The other arguments are those of `kernels.wkv7.wkv7`.
-    Raises ValueError naming the argument that does not fit.
+    invariant: in the form that equals wkv7 bit for bit (see `kernels.ops.load_ops`). Raises ValueError naming the
+    argument that does not fit.
     """
     check_arguments(r, log_w, k, v, a, b, state, slots, cu_seqlens, log_lens, out)
     check_log(log, state)
@@ -140,7 +163,7 @@ def wkv7_delayed(
     meta = META[target_of(r.device)]
     block_v = min(meta.block_v, N)
     wkv7_delayed_kernel[(len(slots), H, N // block_v)](
-        r, log_w, k, v, a, b, state, log, slots, cu_seqlens, log_lens, out, log.shape[1], H, N, block_v,
+        r, log_w, k, v, a, b, state, log, slots, cu_seqlens, log_lens, out, log.shape[1], H, invariant, N, block_v,
         num_warps=meta.num_warps,
     )  # fmt: skip
     return out

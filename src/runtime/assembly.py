@@ -179,7 +179,7 @@ def _load(config: ModelConfig, device: torch.device) -> tuple[Path, LoadedModel]
 
 def _load_ops(config: KernelsConfig) -> Ops:
     try:
-        return load_ops(config.backend)
+        return load_ops(config.backend, config.invariant)
     except RuntimeError as error:  # a sweep over backends: Triton interprets or compiles, one per process
         raise ConfigError(str(error)) from error
 
@@ -187,6 +187,8 @@ def _load_ops(config: KernelsConfig) -> Ops:
 def _device(config: KernelsConfig) -> torch.device:
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("kernels.device=cuda, but torch finds no GPU here: use kernels.device=cpu")
+    if config.invariant and config.device != "cpu" and torch.cuda.is_available():
+        raise ConfigError("kernels.invariant=true is kept by CPUs only: use kernels.device=cpu")
     if config.device == "auto":
         return torch.device("cuda" if config.backend == "compiled" and torch.cuda.is_available() else "cpu")
     return torch.device(config.device)

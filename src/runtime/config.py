@@ -183,6 +183,7 @@ class KernelsConfig:
     backend: Literal["compiled", "interpret", "reference"]
     device: Literal["auto", "cpu", "cuda"]  # auto: cuda where there is one and the backend is compiled
     threads: int | None  # CPU threads; null: all cores
+    invariant: bool  # on a CPU: no bit of an answer depends on what else is in the batch, or on how prompts are cut
 
     def __post_init__(self) -> None:
         _require(

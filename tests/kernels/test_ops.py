@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from kernel_testing import INTERPRETED
 
-from kernels.ops import MODULES, Ops, load_ops
+from kernels.ops import CHOOSING, MODULES, Backend, Ops, load_ops
 from kernels.targets import Target
 
 NAMES = Ops._fields[1:]
@@ -18,7 +18,15 @@ NAMES = Ops._fields[1:]
 def test_oracle_and_kernel_have_one_signature(name: str) -> None:
     kernel, oracle = getattr(load_ops("compiled"), name), getattr(load_ops("reference"), name)
     assert kernel is not oracle
-    assert inspect.signature(kernel) == inspect.signature(oracle)
+    parameters = dict(inspect.signature(kernel).parameters)
+    assert (parameters.pop("invariant", None) is not None) == (name in CHOOSING)
+    assert parameters == dict(inspect.signature(oracle).parameters)
+
+
+@pytest.mark.parametrize("backend", ["reference", "interpret"])
+def test_only_compiled_kernels_are_invariant(backend: Backend) -> None:
+    with pytest.raises(RuntimeError, match=r"kernels.invariant=true needs kernels=compiled"):
+        load_ops(backend, invariant=True)
 
 
 @pytest.mark.parametrize("name", NAMES)

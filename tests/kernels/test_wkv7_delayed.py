@@ -1,6 +1,8 @@
+from functools import partial
+
 import pytest
 import torch
-from kernel_testing import ACTIVATIONS, Guarded, assert_close, integers, normal
+from kernel_testing import ACTIVATIONS, INTERPRETED, Guarded, assert_close, integers, normal
 from torch import Tensor
 from wkv7_testing import LOWEST_LOG_W, Tokens, ends, random_tokens
 
@@ -100,6 +102,25 @@ def test_folding_is_the_recurrence_bit_for_bit(dtype: torch.dtype, guarded: Guar
             assert torch.equal(memory.state, direct)
             memory.log[1, :2] = memory.log[1, 4:].clone()
             wkv7_fold(memory.state, memory.log, integers([0, 1]), integers([0, 2]))
+    assert torch.equal(memory.state, direct)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="only compiled kernels are invariant")
+@pytest.mark.parametrize("dtype", ACTIVATIONS)
+@pytest.mark.parametrize("cuts", [[6], [1, 1, 1, 1, 1, 1], [3, 1, 2]])
+def test_the_invariant_form_is_the_recurrence_bit_for_bit(
+    cuts: list[int], dtype: torch.dtype, guarded: Guarded
+) -> None:
+    tokens = random_tokens(M, HEADS, 64, dtype)
+    memory, first = Memory(1, 64, [0], guarded), 0
+    direct, expected = memory.state.clone(), torch.empty_like(tokens.log_w)
+    wkv7(*tokens, direct, integers([0]), ends([M]), integers([DIRECT]), expected, M)
+    for size in cuts:
+        part, memory.log_lens = tokens.at(first, first + size), integers([first])
+        out = memory.run(partial(wkv7_delayed, invariant=True), part, [size], [0], torch.empty_like(part.log_w))
+        assert torch.equal(out, expected[first : first + size])
+        first += size
+    wkv7_fold(memory.state, memory.log, integers([0]), integers([M]))
     assert torch.equal(memory.state, direct)
 
 

@@ -122,7 +122,7 @@ def _settings(spec: Spec) -> RunConfig:
                 "snapshot_gap": 16,
                 "handle_seconds": None,
             },
-            "kernels": {"backend": "compiled", "device": "cpu", "threads": spec.threads},
+            "kernels": {"backend": "compiled", "device": "cpu", "threads": spec.threads, "invariant": False},
             "workload": {
                 "name": "prompts",
                 "prompts": [],
