@@ -352,6 +352,16 @@ def test_what_is_used_stays_though_nothing_behind_it_is(policy: EvictionPolicy) 
     assert length(index, "abcd") == 4
 
 
+def test_a_common_beginning_has_been_used_as_often_as_its_ends_together() -> None:
+    allocator, index = make(policy=lfu)
+    for tokens, uses in (("abcdefgh", 3), ("abcdxy", 5), ("mnop", 7)):
+        remember(index, allocator, tokens)
+        for _ in range(uses):
+            length(index, tokens)
+    assert index.evict(2) == 2
+    assert [length(index, tokens) for tokens in ("abcdefgh", "abcdxy", "mnop")] == [4, 6, 0]
+
+
 def test_a_state_that_was_passed_by_is_not_used() -> None:
     allocator, index = make(UNBOUNDED, truncates=False)
     for tokens in ("abc", "x", "abcde"):
