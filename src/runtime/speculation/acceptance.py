@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-_CERTAINTY = 2.0  # observations that a prior is worth
+_CERTAINTY = 5.0  # observations that a prior is worth
 _FADE_ALL, _FADE_ONE = 0.99, 0.95  # what an observation weighs after the next: of all sequences, of one
 _FADE_RESTED = 0.98  # what a sequence's observations weigh after a step in which it could have had drafts
 _HOPE = 0.9  # a probability that is worth another try when all observations are old

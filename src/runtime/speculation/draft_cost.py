@@ -5,13 +5,14 @@ import math
 from runtime.speculation.estimate import Estimate
 
 USUAL = 2  # tokens that a sequence is behind when it had drafts in the step before
-_CLIP = 0.3  # how far from the estimate a sample counts, as a difference of logarithms
 _MANY = 16  # tokens to catch up on that can be told from none
+_CLIP = 0.3  # how far from the estimate a sample counts, as a difference of logarithms
+_FIRST_ROUND, _FIRST_TOKEN = 0.1, 0.005  # of a step of the large model without drafts, before anything is known
 
 
 class DraftCost:
-    """Seconds by rounds (drafts that the sequence with the most gets) and sequences, and of each token that is caught up
-    on. 0 where nothing is known: the first drafts are not held against anybody."""
+    """Seconds by rounds (drafts that the sequence with the most gets) and sequences, and of each token that is caught
+    up on."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -25,21 +26,24 @@ class DraftCost:
             estimate = self._rounds.setdefault((_padded(sequences), rounds), Estimate())
             estimate.add(math.log(max(seconds, 1e-9)), self._steps, _CLIP)
         elif catch_up >= _MANY:
-            beyond = max(seconds - self.seconds(sequences, rounds), 0.1 * seconds, 1e-9)
+            beyond = max(seconds - self.seconds(sequences, rounds, 0.0), 0.1 * seconds, 1e-9)
             self._catch_up.add(math.log(beyond / catch_up), self._steps, _CLIP)
 
-    def seconds(self, sequences: int, rounds: int) -> float:
-        """Of `rounds` rounds, 0 rounds cost nothing."""
-        known = [(key, estimate) for key, estimate in self._rounds.items() if estimate.is_known]
-        if rounds == 0 or not known:
+    def seconds(self, sequences: int, rounds: int, plain: float) -> float:
+        """Of making so many rounds of drafts. plain: seconds of a step without."""
+        if rounds == 0:
             return 0.0
-        (_, nearest), estimate = min(
-            known, key=lambda item: (abs(item[0][0] - _padded(sequences)), abs(item[0][1] - rounds))
-        )
-        return estimate.seconds * rounds / nearest
+        padded = _padded(sequences)
+        if (padded, rounds) in self._rounds:
+            return self._rounds[padded, rounds].seconds(_FIRST_ROUND * plain * rounds)
+        if self._rounds:
+            near = min(self._rounds, key=lambda key: (abs(key[0] - padded), abs(key[1] - rounds)))
+            return self._rounds[near].seconds(_FIRST_ROUND * plain * near[1]) * rounds / near[1]
+        return _FIRST_ROUND * plain * rounds
 
-    def catch_up_seconds(self, tokens: int) -> float:
-        return self._catch_up.seconds * tokens if self._catch_up.is_known else 0.0
+    def catch_up_seconds(self, tokens: int, plain: float) -> float:
+        """Of reading so many tokens. plain: seconds of a sequence's part of a step without drafts."""
+        return self._catch_up.seconds(_FIRST_TOKEN * plain) * tokens
 
 
 def _padded(sequences: int) -> int:

@@ -10,14 +10,14 @@ from runtime.speculation.step_cost import Curve, StepCost
 _RATE = 0.01  # of all time that may be lost on drafts that did not pay
 _GRANT = 8.0  # plain steps that may be lost before
 _SAVED = 64.0  # plain steps of gains that may be lost again
-_GAIN = 1.01  # times as many tokens a second as without drafts that are expected of them
+_GAIN = 1.02  # times as many tokens a second as without drafts that are expected of them
 _SLIGHT = 0.02  # a chance that is not worth looking at
 _HORIZON = 64  # tokens over which catching up on a sequence must pay
 
 
 class Candidate(NamedTuple):
-    """A decoding sequence before a step. number: its id; pending: tokens that it feeds anyway; limit: drafts that it may
-    have; behind: tokens that the drafter would have to read first; remaining: new tokens that it may still get."""
+    """A decoding sequence before a step. number: its id; pending: tokens that it feeds anyway; limit: drafts that it
+    may have; behind: tokens that the drafter would have to read first; remaining: new tokens that it may still get."""
 
     number: int
     pending: int
@@ -66,18 +66,28 @@ class FixedLength:
     def forget(self, number: int) -> None: ...
 
 
-# The chance that a draft and all before it are right, negated, so that the likeliest come first; how many are before it;
-# the candidate's index. (No NamedTuple: these are made and sorted by the hundred before each step.)
+# The chance that a draft and all before it are right, negated, so that the likeliest come first; how many are before
+# it; the candidate's index. (No NamedTuple: these are made and sorted by the hundred before each step.)
 _Guess = tuple[float, int, int]
 
 
 class _Choice(NamedTuple):
-    """The first `count` guesses of those within so many rounds of drafting."""
+    """The likeliest so many drafts."""
 
     rate: float  # expected tokens a second
-    rounds: int
-    count: int
+    drafts: int
     loss: float  # seconds, if none is right
+
+
+class _Made(NamedTuple):
+    """What a drafter did before a step."""
+
+    sequences: int
+    rounds: int
+    catch_up: int
+
+
+_NOTHING = _Made(0, 0, 0)
 
 
 class DraftLength:
@@ -92,15 +102,14 @@ class DraftLength:
     allowed if the account covers it even when no draft is right. So no mistake about chances can cost more than that.
     """
 
-    def __init__(self, most: int, free: bool) -> None:
+    def __init__(self, free: bool) -> None:
         """free: drafts cost nothing, and candidates' limits are what has been found already."""
-        self._most = most
         self._free = free
         self._acceptance = Acceptance()
         self._steps = StepCost()
         self._drafts = DraftCost()
         self._account = 0.0  # seconds
-        self._drafting = 0.0  # estimated seconds of this step's drafting
+        self._made = _NOTHING
 
     def choose(self, candidates: list[Candidate]) -> list[int]:
         sequences, pending = len(candidates), sum(candidate.pending for candidate in candidates)
@@ -113,9 +122,10 @@ class DraftLength:
         if best.loss > (affordable := self._affordable(curve.bound[0])):
             guesses = self._guesses(candidates, hopeful=False)
             best = self._best(candidates, guesses, curve, affordable)
-        if best.count and pending == sequences and self._steps.is_due(sequences, best.rate * curve.expected[0] / sequences):
+        gain = best.rate * curve.expected[0] / sequences
+        if best.drafts and pending == sequences and self._steps.is_due(sequences, gain):
             return counts
-        for _, _, i in [guess for guess in guesses if guess[1] < best.rounds][: best.count]:
+        for _, _, i in guesses[: best.drafts]:
             counts[i] += 1
         for candidate, count in zip(candidates, counts, strict=True):
             if candidate.limit and not count:
@@ -123,11 +133,8 @@ class DraftLength:
         return counts
 
     def drafted(self, made: list[int], read: list[int], seconds: float) -> None:
-        sequences, rounds = sum(count > 0 for count in made), max(made)
-        catch_up = sum(max(0, tokens - USUAL) for tokens in read)
-        if rounds or catch_up:
-            self._drafts.observe(sequences, rounds, catch_up, seconds)
-        self._drafting = self._drafts.seconds(sequences, rounds) + self._drafts.catch_up_seconds(catch_up)
+        self._made = _Made(sum(count > 0 for count in made), max(made), sum(max(0, tokens - USUAL) for tokens in read))
+        self._drafts.observe(*self._made, seconds)
 
     def verified(self, steps: list[Verified], seconds: float | None) -> None:
         sequences, pending = len(steps), sum(step.pending for step in steps)
@@ -139,7 +146,7 @@ class DraftLength:
             self._steps.observe(sequences, pending + drafts, seconds)
         if self._steps.is_known(sequences, pending):
             self._book(steps, seconds)
-        self._drafting = 0.0
+        self._made = _NOTHING
 
     def forget(self, number: int) -> None:
         self._acceptance.forget(number)
@@ -151,10 +158,11 @@ class DraftLength:
         drafts, right = sum(step.drafts for step in steps), sum(step.right for step in steps)
         curve = self._steps.curve(sequences, pending, pending + drafts)
         spent, gained = curve.bound[-1], 0.0
-        if drafts or self._drafting:
+        if drafts or self._made != _NOTHING:
             if seconds is not None and not self._steps.is_measured(sequences, pending + drafts):
                 spent = min(max(seconds, curve.expected[-1]), 2 * spent)
-            spent += self._drafting
+            spent += self._drafts.seconds(self._made.sequences, self._made.rounds, curve.bound[0])
+            spent += self._drafts.catch_up_seconds(self._made.catch_up, curve.bound[0] / sequences)
             gained = curve.expected[0] * (1 + right / sequences) - spent
         self._account = min(self._account + gained + _RATE * spent, _SAVED * curve.bound[0])
 
@@ -178,31 +186,24 @@ class DraftLength:
         return guesses
 
     def _best(self, candidates: list[Candidate], guesses: list[_Guess], curve: Curve, affordable: float) -> _Choice:
-        best = _Choice(_GAIN * len(candidates) / curve.expected[0], 0, 0, 0.0)
-        for rounds in [self._most] if self._free else range(1, self._most + 1):
-            best = max(best, self._scan(candidates, guesses, curve, affordable, rounds))
-        return best
-
-    def _scan(
-        self, candidates: list[Candidate], guesses: list[_Guess], curve: Curve, affordable: float, rounds: int
-    ) -> _Choice:
-        """The best number of guesses, in order, of those within so many rounds of drafting."""
-        tokens, count = float(len(candidates)), 0
-        drafting = at_once = 0.0 if self._free else self._drafts.seconds(len(candidates), rounds)
-        best = _Choice(0.0, 0, 0, 0.0)
-        for chance, place, i in guesses:
-            if place >= rounds:
-                continue
+        """The best number of guesses, in order."""
+        sequences, plain = len(candidates), curve.bound[0]
+        best = _Choice(_GAIN * sequences / curve.expected[0], 0, 0.0)
+        tokens, rounds = float(sequences), 0
+        making = reading = reading_at_once = 0.0
+        for count, (chance, place, i) in enumerate(guesses, 1):
+            if not self._free and place == rounds:
+                rounds += 1
+                making = self._drafts.seconds(sequences, rounds, plain)
             if place == 0 and (catch_up := _catch_up(candidates[i])):
-                once = self._drafts.catch_up_seconds(catch_up)
-                at_once += once
-                drafting += once / min(max(candidates[i].remaining, 1), _HORIZON)
+                seconds = self._drafts.catch_up_seconds(catch_up, plain / sequences)
+                reading_at_once += seconds
+                reading += seconds / min(max(candidates[i].remaining, 1), _HORIZON)
             tokens -= chance
-            count += 1
-            rate = tokens / (drafting + curve.expected[count])
-            loss = at_once + curve.bound[count] - curve.bound[0]
+            rate = tokens / (making + reading + curve.expected[count])
+            loss = making + reading_at_once + curve.bound[count] - plain
             if rate > best.rate and loss <= affordable:
-                best = _Choice(rate, rounds, count, loss)
+                best = _Choice(rate, count, loss)
         return best
 
 

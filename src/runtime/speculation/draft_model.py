@@ -34,12 +34,18 @@ class _Record:
 
 
 class _Turn(NamedTuple):
-    """A sequence that gets `count` drafts; those it has so far."""
+    """A sequence that gets so many drafts; those it has so far."""
 
     sequence: Sequence
     record: _Record
-    count: int
+    wanted: int
     drafts: list[int]
+
+    @property
+    def row(self) -> Row:
+        """How its next draft is drawn: as the target will draw the token there."""
+        request = self.sequence.request
+        return Row(request.sampling, request.seed, len(self.sequence.tokens) + len(self.drafts))
 
 
 class DraftModel:
@@ -102,7 +108,7 @@ class DraftModel:
         asking = {turn.sequence.id for turn in turns}
         granted = []
         for turn in turns:
-            needed = -(-(len(turn.sequence.tokens) + turn.count) // block_size) - len(turn.record.page_table)
+            needed = -(-(len(turn.sequence.tokens) + turn.wanted) // block_size) - len(turn.record.page_table)
             for number in list(self._records):
                 if len(self._free_blocks) >= needed:
                     break
@@ -124,7 +130,7 @@ class DraftModel:
                 break
             budget -= len(tokens)
             is_ready = record.length + len(tokens) == len(turn.sequence.tokens)
-            ahead = turn.count - 1 if is_ready else 0
+            ahead = turn.wanted - 1 if is_ready else 0
             steps.append(SequenceStep(tokens, record.length, record.page_table, int(is_ready), ahead))
             record.length += len(tokens)
             if is_ready:
@@ -135,12 +141,12 @@ class DraftModel:
 
     def _next(self, turns: list[_Turn]) -> list[_Turn]:
         """Feeds each sequence's last draft and draws the next, where there are more to come."""
-        turns = [turn for turn in turns if len(turn.drafts) < turn.count]
+        turns = [turn for turn in turns if len(turn.drafts) < turn.wanted]
         steps = []
         for turn in turns:
             record, token = turn.record, turn.drafts[-1]
             cached = record.length + len(record.fed)
-            steps.append(SequenceStep([token], cached, record.page_table, 1, turn.count - len(turn.drafts) - 1))
+            steps.append(SequenceStep([token], cached, record.page_table, 1, turn.wanted - len(turn.drafts) - 1))
             record.fed.append(token)
         if steps:
             self._draw(turns, steps)
@@ -151,11 +157,7 @@ class DraftModel:
         logits = self._executor.step(make_batch(steps, self._executor.cache.block_size))
         if not turns:
             return
-        rows = [
-            Row(turn.sequence.request.sampling, turn.sequence.request.seed, len(turn.sequence.tokens) + len(turn.drafts))
-            for turn in turns
-        ]
-        for turn, token in zip(turns, self._sampler.draw(logits, rows), strict=True):
+        for turn, token in zip(turns, self._sampler.draw(logits, [turn.row for turn in turns]), strict=True):
             turn.drafts.append(token)
 
     def _drop(self, number: int) -> None:

@@ -23,9 +23,11 @@ class Estimate:
     def is_known(self) -> bool:
         return self.samples >= ENOUGH
 
-    @property
-    def seconds(self) -> float:
-        return math.exp(self.value)
+    def seconds(self, guess: float) -> float:
+        """Before enough is known, the fastest so far, or a guess (which is right within a factor of 20)."""
+        if self.is_known:
+            return math.exp(self.value)
+        return min(math.exp(min(self._first)), 20 * guess) if self._first else guess
 
     @property
     def weight(self) -> float:

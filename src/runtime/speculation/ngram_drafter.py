@@ -1,7 +1,7 @@
 """Prompt lookup: what followed the last time that the sequence's last tokens occurred in it.
 
-Good at texts that repeat themselves or their prompt: edits, extractions, code, lists. Source of the idea: Saxena, Prompt
-Lookup Decoding (2023).
+Good at texts that repeat themselves or their prompt: edits, extractions, code, lists. Source of the idea: Saxena,
+Prompt Lookup Decoding (2023).
 """
 
 from dataclasses import dataclass, field
