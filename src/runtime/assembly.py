@@ -103,7 +103,7 @@ class Assembly(NamedTuple):
         if isinstance(speculation, NoSpeculation):
             return sampling
         drafter = self._drafter(speculation, sampling)
-        adaptive = DraftLength(speculation.most, drafter.free)
+        adaptive = DraftLength(drafter.free)
         return SpeculativeRunner(sampling, drafter, adaptive if speculation.adaptive else FixedLength(speculation.most))
 
     def _drafter(self, speculation: NgramSpeculation | DraftModelSpeculation, sampling: Sampling) -> Drafter:
