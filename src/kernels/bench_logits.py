@@ -94,14 +94,23 @@ def token_cases(act: torch.dtype) -> Iterator[Case]:
     filters_first = FILTERS[1:] + FILTERS[:1]
     for rows in (1, 8):
         logits, out = 3 * normal(rows, VOCABULARY), same(0, rows, torch.int32)
+        few = torch.full_like(logits, float("-inf"))
+        few[:, :: VOCABULARY // 32] = logits[:, :: VOCABULARY // 32]
         moved, done = greedy.bytes_moved(rows, VOCABULARY), greedy.flops(rows, VOCABULARY)
         yield Case("argmax", f"{rows}x{VOCABULARY}", *twice(partial(argmax_call, logits), out), moved, done)
-        settings = [(0, 1.0, FILTERS), (40, 1.0, FILTERS), (0, 0.95, FILTERS), (40, 0.95, FILTERS)]
-        for top_k, top_p, order in [*settings, (40, 0.95, filters_first)]:
-            call = partial(sample_call, logits, same(top_k, rows, torch.int32), same(top_p, rows), order)
+        for top_k, top_p, order, remark, values in [
+            (0, 1.0, FILTERS, "", logits),
+            (40, 1.0, FILTERS, "", logits),
+            (0, 0.95, FILTERS, "", logits),
+            (40, 0.95, FILTERS, "", logits),
+            (40, 0.95, filters_first, " first", logits),
+            (0, 1.0, FILTERS, ", few", few),
+            (40, 0.95, FILTERS, ", few", few),
+        ]:
+            call = partial(sample_call, values, same(top_k, rows, torch.int32), same(top_p, rows), order)
             yield Case(
                 "sample",
-                f"{rows}x{VOCABULARY}, top_k {top_k}, top_p {top_p}{'' if order == FILTERS else ' first'}",
+                f"{rows}x{VOCABULARY}, top_k {top_k}, top_p {top_p}{remark}",
                 *twice(call, out),
                 sample.bytes_moved(rows, VOCABULARY),
                 sample.flops(rows, VOCABULARY),
