@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, BadRequestError
-from running_server import Running
+from running_server import Running, launched
 
 from runtime.assembly import assemble
 from runtime.request import Request, SamplingParams
@@ -224,3 +224,19 @@ def test_many_clients_at_once_get_what_each_gets_alone(server: Running) -> None:
     alone = direct(server, [encode(prompt, bos=True) for prompt in prompts], 14)
     for i, (text, expected) in enumerate(zip(together, alone, strict=True)):
         assert expected.startswith(text), i
+
+
+def test_drafts_and_a_grammar_can_be_the_server_s() -> None:
+    with launched("llama-1m", "speculation=ngram", "speculation.adaptive=false") as server:
+        encode = server.assembly.loaded.encoder.encode
+        text = "def f(a, b):\n    return a\n\ndef f(a, b):\n    return a\n\ndef f(a"
+        answer = server.client().completions.create(model="llama-1m", prompt=text, max_tokens=24, **GREEDY)
+        with launched("llama-1m", "grammar=regex", "grammar.source='(yes|no)!'") as other:
+            assert [answer.choices[0].text] == direct(other, [encode(text, bos=True)], 24)
+            said = other.client().chat.completions.create(model="llama-1m", messages=HELLO).choices[0].message.content
+            assert said in ("yes!", "no!")
+        drafted, right = (
+            server.figure("inference_draft_tokens_total"),
+            server.figure("inference_accepted_draft_tokens_total"),
+        )
+        assert drafted >= right > 0
