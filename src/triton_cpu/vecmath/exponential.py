@@ -2,6 +2,9 @@
 
 exp(x) = 2**n * exp(r) with n the integer nearest to x / log(2), so |r| <= log(2) / 2. The polynomials are
 minimax fits in relative error, their coefficients rounded to float32 one after the other.
+
+Scaling to a denormal result traps on many processors, some twenty times as slow. Masked logits and attention scores are
+-inf, so lanes whose result is 0 are computed as if of 0, and replaced.
 """
 
 from triton_cpu.native import host_machine
@@ -73,17 +76,18 @@ def _reduce(v: VectorCode, x: str) -> tuple[str, str]:
 
 
 def exp(v: VectorCode, x: str) -> str:
-    # Beyond these bounds the result is 0 or infinity; inside them n stays in range.
-    bounded = v.at_most(v.at_least(x, -104.0), 89.0)
-    fraction, n = _reduce(v, bounded)
-    return _scale(v, v.add(fraction, 1.0), n)
+    # Below, the result is 0; above, infinity; between them n stays in range.
+    vanishes = v.compare("olt", x, -104.0)
+    fraction, n = _reduce(v, v.select(vanishes, 0.0, v.at_most(x, 89.0)))
+    return v.select(vanishes, 0.0, _scale(v, v.add(fraction, 1.0), n))
 
 
 def exp2(v: VectorCode, x: str) -> str:
-    bounded = v.at_most(v.at_least(x, -151.0), 129.0)
+    vanishes = v.compare("olt", x, -151.0)
+    bounded = v.select(vanishes, 0.0, v.at_most(x, 129.0))
     n, int_n = _round_to_integer(v, bounded, None)
     r = v.sub(bounded, n)
-    return _scale(v, v.fma(r, v.polynomial(r, EXP2_TAIL), 1.0), int_n)
+    return v.select(vanishes, 0.0, _scale(v, v.fma(r, v.polynomial(r, EXP2_TAIL), 1.0), int_n))
 
 
 def expm1(v: VectorCode, x: str) -> str:
