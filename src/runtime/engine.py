@@ -14,7 +14,17 @@ from model.memory import SavedSequence, load_sequence, save_sequence
 from runtime.config import BatchingConfig
 from runtime.decoder.strategy import Accepted, DecoderStrategy
 from runtime.errors import EngineBusy, RequestError
-from runtime.events import Event, Finished, Preempted, Prefilled, RequestEvent, Started, Stepped, Submitted, TokenAccepted
+from runtime.events import (
+    Event,
+    Finished,
+    Preempted,
+    Prefilled,
+    RequestEvent,
+    Started,
+    Stepped,
+    Submitted,
+    TokenAccepted,
+)
 from runtime.grammar.enforcer import GrammarEnforcer
 from runtime.grammar.grammar import Grammar
 from runtime.memory.block_store import BlockStore, Ledger
@@ -146,7 +156,9 @@ class Engine:
         number = self.submit(request)
         try:
             while number in self._sequences:
-                yield from (event for event in self.step() if isinstance(event, RequestEvent) and event.request == number)
+                yield from (
+                    event for event in self.step() if isinstance(event, RequestEvent) and event.request == number
+                )
         finally:
             self.cancel(number)
 
@@ -259,7 +271,12 @@ class Engine:
         for i, (token, logprob) in enumerate(zip(accepted.tokens, accepted.logprobs, strict=True), 1):
             sequence.tokens.append(token)
             text = stream.push(token)
-            if i == len(accepted.tokens) and stream.reason is None and sequence.grammar and sequence.grammar.is_complete:
+            if (
+                i == len(accepted.tokens)
+                and stream.reason is None
+                and sequence.grammar
+                and sequence.grammar.is_complete
+            ):
                 text += stream.finish(FinishReason.STOP)
             self._events.append(TokenAccepted(self.now(), sequence.id, token, text, logprob))
             if stream.reason is not None:

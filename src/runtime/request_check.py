@@ -22,7 +22,10 @@ def check_request(request: Request, store: BlockStore, context_length: int, voca
     if not -(2**63) <= request.seed < 2**63:
         raise RequestError(f"seed must fit into 64 bits, not be {request.seed}")
     if (handle := request.resume) is not None:
-        for name, theirs, ours in (("model", handle.model, store.model), ("layout", handle.layout, store.memory.layout)):
+        for name, theirs, ours in (
+            ("model", handle.model, store.model),
+            ("layout", handle.layout, store.memory.layout),
+        ):
             if theirs != ours:
                 raise RequestError(f"the handle is of the {name} {theirs!r}, here it is {ours!r}")
     _check_sampling(request.sampling, vocab_size)
@@ -61,6 +64,8 @@ def _check_sampling(params: SamplingParams, vocab_size: int) -> None:
         raise RequestError(f"logprobs must be between 0 and {MOST_LOGPROBS}, not {params.logprobs}")
     for token, bias in params.logit_bias:
         if not 0 <= token < vocab_size or not math.isfinite(bias):
-            raise RequestError(f"logit_bias of token {token}: the token must be in 0..{vocab_size - 1}, the bias finite")
+            raise RequestError(
+                f"logit_bias of token {token}: the token must be in 0..{vocab_size - 1}, the bias finite"
+            )
     if len({token for token, _ in params.logit_bias}) < len(params.logit_bias):
         raise RequestError("logit_bias names a token twice")

@@ -1,4 +1,4 @@
-"""What the next step feeds to the model: continuous batching with chunked prefill, priorities, preemption by recompute."""
+"""What the next step feeds to the model: continuous batching, chunked prefill, priorities, preemption by recompute."""
 
 from bisect import insort
 from collections.abc import Callable
@@ -124,8 +124,8 @@ class InferenceScheduler:
         plan.scheduled[:] = [entry for entry in plan.scheduled if entry.sequence is not victim]
 
     def _admit(self, budget: int, plan: Plan) -> None:
-        """Lets waiting sequences run as long as the budget is not spoken for. When the next one finds no room, none that
-        comes after it is let in before it."""
+        """Lets waiting sequences run as long as the budget is not spoken for. When the next one finds no room, none
+        that comes after it is let in before it."""
         feeding = [sequence for sequence in self.running if not sequence.is_decoding]
         is_open = self._has_seat()
         if not is_open and not feeding:

@@ -79,7 +79,9 @@ def default_sampling(config: GreedyConfig | SamplingConfig) -> SamplingParams:
     """How tokens are chosen where a request does not say it itself."""
     if isinstance(config, GreedyConfig):
         return GREEDY
-    values = {field.name: getattr(config, field.name) for field in fields(SamplingParams) if hasattr(config, field.name)}
+    values = {
+        field.name: getattr(config, field.name) for field in fields(SamplingParams) if hasattr(config, field.name)
+    }
     return SamplingParams(**values)
 
 

@@ -15,7 +15,8 @@ tokens = st.integers(0, 255)
 requests = st.lists(
     st.builds(
         Request,
-        st.lists(tokens, min_size=1, max_size=30).map(tuple) | st.lists(st.integers(0, 1), min_size=1, max_size=30).map(tuple),
+        st.lists(tokens, min_size=1, max_size=30).map(tuple)
+        | st.lists(st.integers(0, 1), min_size=1, max_size=30).map(tuple),
         st.integers(1, 20),
         priority=st.integers(-1, 1),
     ),
@@ -88,7 +89,10 @@ def test_a_long_prompt_does_not_stall_those_that_decode() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(tokens, min_size=1, max_size=10), st.lists(st.integers(0, 4), min_size=1), st.integers(1, 30), st.booleans()
+    st.lists(tokens, min_size=1, max_size=10),
+    st.lists(st.integers(0, 4), min_size=1),
+    st.integers(1, 30),
+    st.booleans(),
 )
 def test_drafts_change_the_number_of_steps_but_not_the_tokens(
     prompt: list[int], goodness: list[int], new_tokens: int, recurrent: bool

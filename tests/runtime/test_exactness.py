@@ -1,4 +1,4 @@
-"""Whatever runs beside a request, or before it, or guesses for it: its greedy tokens are those of plain decoding alone."""
+"""Whatever runs beside a request, before it, or guesses for it: its greedy tokens are those of plain decoding alone."""
 
 from functools import cache
 
@@ -71,7 +71,7 @@ class Watched:
         return [e.token for e in self.events if isinstance(e, TokenAccepted) and e.request == number]
 
     def reused(self, number: int) -> int:
-        return [e.reused for e in self.events if isinstance(e, Started) and e.request == number][0]
+        return next(e.reused for e in self.events if isinstance(e, Started) and e.request == number)
 
 
 def fresh(watched: Watched, wanted: list[Request]) -> list[int]:
@@ -83,7 +83,9 @@ def prefix_hit(watched: Watched, wanted: list[Request]) -> list[int]:
     watched.run()
     numbers = fresh(watched, wanted)
     watched.run()
-    assert all(watched.reused(number) >= len(request.prompt) - 1 for number, request in zip(numbers, wanted, strict=True))
+    assert all(
+        watched.reused(number) >= len(request.prompt) - 1 for number, request in zip(numbers, wanted, strict=True)
+    )
     return numbers
 
 
@@ -95,7 +97,9 @@ def forked_handle(watched: Watched, wanted: list[Request]) -> list[int]:
         parent = watched.engine.submit(Request(half, 1, keep=True))
         watched.run()
         handle = watched.engine.handle(parent)
-        forks = [Request(request.prompt, NEW_TOKENS, stop_tokens=request.stop_tokens, grammar=request.grammar, resume=handle)]
+        forks = [
+            Request(request.prompt, NEW_TOKENS, stop_tokens=request.stop_tokens, grammar=request.grammar, resume=handle)
+        ]
         numbers += [watched.engine.submit(fork) for fork in forks * 2]
         watched.run()
         assert all(watched.reused(number) >= len(half) for number in numbers[-2:])

@@ -41,9 +41,9 @@ class _Answer:
 class Conversation:
     """One of the conversations that an engine serves, one after another, with a model of any kind.
 
-    A turn's prompt is the whole conversation as the chat template renders it, and each turn keeps a handle on the memory
-    of all before its end: what that begins with is not fed again. If there is less (the memory was needed elsewhere, or
-    the template now renders otherwise what was said), the rest is computed again.
+    A turn's prompt is the whole conversation as the chat template renders it. Each turn keeps a handle on the memory of
+    all before its end: what that begins with is not fed again. If there is less (the memory was needed elsewhere, or the
+    template now renders otherwise what was said), the rest is computed again.
     """
 
     def __init__(self, assembly: Assembly, engine: Engine, workload: ChatWorkload) -> None:
@@ -130,7 +130,9 @@ class Conversation:
         if len(prompt) >= limit:
             raise RequestError(f"the conversation would have {len(prompt)} tokens, and its context is full at {limit}")
         new_tokens = min(request.max_new_tokens, limit - len(prompt))
-        return messages, replace(request, prompt=tuple(prompt), max_new_tokens=new_tokens, keep=True, resume=turn.handle)
+        return messages, replace(
+            request, prompt=tuple(prompt), max_new_tokens=new_tokens, keep=True, resume=turn.handle
+        )
 
     def _spell(self, token: int) -> bytes:
         return self._assembly.loaded.encoder.token_bytes(token) or b"\xff%d\xff" % token  # as no text can

@@ -1,6 +1,7 @@
 """The memory of all sequences of one model: who shares what, what is remembered, and what goes when room is needed."""
 
-from collections.abc import Callable, Sequence as Tokens
+from collections.abc import Callable
+from collections.abc import Sequence as Tokens
 from typing import NamedTuple
 
 from model.memory import SequenceMemory
@@ -107,12 +108,13 @@ class BlockStore:
         full = sequence.computed // self.block_size
         if full:
             self.index.insert(sequence.tokens[: full * self.block_size], sequence.page_table[:full])
-        if sequence.computed in sequence.cuts and sequence.computed % self.block_size:
-            if self.allocator.free_blocks + self.allocator.cached_blocks and self._make_room(1):
-                (copy,) = self.allocator.allocate(1)
-                self.memory.copy_block(sequence.page_table[full], copy)
-                self.index.insert(sequence.tokens[: sequence.computed], [*sequence.page_table[:full], copy])
-                self.allocator.free([copy])
+        is_cut_in_block = sequence.computed in sequence.cuts and sequence.computed % self.block_size > 0
+        is_spare = self.allocator.free_blocks + self.allocator.cached_blocks > 0
+        if is_cut_in_block and is_spare and self._make_room(1):
+            (copy,) = self.allocator.allocate(1)
+            self.memory.copy_block(sequence.page_table[full], copy)
+            self.index.insert(sequence.tokens[: sequence.computed], [*sequence.page_table[:full], copy])
+            self.allocator.free([copy])
 
     def release(self, sequence: Sequence) -> None:
         """The same, but what they hold is remembered in the index."""

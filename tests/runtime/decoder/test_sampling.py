@@ -1,4 +1,4 @@
-"""What is kept of drafts never changes what is chosen; penalties, masks and log-probabilities are those of their definition."""
+"""What is kept of drafts never changes what is chosen; penalties and log-probabilities are as they are defined."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,9 @@ def make_sequence(number: int, tokens: list[int], params: SamplingParams, seed: 
     return Sequence(number, request, stream, list(tokens), computed=len(tokens) - 1)
 
 
-def accept(decoder: Sampling, logits: torch.Tensor, sequences: list[Sequence], drafts: list[list[int]]) -> list[Accepted]:
+def accept(
+    decoder: Sampling, logits: torch.Tensor, sequences: list[Sequence], drafts: list[list[int]]
+) -> list[Accepted]:
     """logits: of all rows of all sequences."""
     entries = [Scheduled(s, [s.tokens[-1], *d], len(d)) for s, d in zip(sequences, drafts, strict=True)]
     decoder.begin(entries)
@@ -84,10 +86,14 @@ def filtered(logits: torch.Tensor) -> torch.Tensor:
 @given(
     st.lists(st.integers(0, V - 1), max_size=4),
     st.integers(0, 2**31),
-    st.sampled_from([GREEDY, SamplingParams(temperature=1.0), SamplingParams(repetition_penalty=1.5, frequency_penalty=0.7)]),
+    st.sampled_from(
+        [GREEDY, SamplingParams(temperature=1.0), SamplingParams(repetition_penalty=1.5, frequency_penalty=0.7)]
+    ),
 )
-def test_drafts_are_kept_as_far_as_they_are_what_is_chosen(drafts: list[int], seed: int, params: SamplingParams) -> None:
-    """One verification of several drafts gives what choosing token by token does, penalties of tokens so far included."""
+def test_drafts_are_kept_as_far_as_they_are_what_is_chosen(
+    drafts: list[int], seed: int, params: SamplingParams
+) -> None:
+    """One verification of several drafts gives what choosing token by token does, penalties of all tokens included."""
     logits = torch.randn(len(drafts) + 1, V, generator=torch.Generator().manual_seed(seed))
     decoder = Sampling(reference_ops(), V, FILTERS)
     (run,) = accept(decoder, logits, [make_sequence(0, [1, 2], params, seed)], [drafts])
