@@ -42,8 +42,8 @@ class Conversation:
     """One of the conversations that an engine serves, one after another, with a model of any kind.
 
     A turn's prompt is the whole conversation as the chat template renders it. Each turn keeps a handle on the memory of
-    all before its end: what that begins with is not fed again. If there is less (the memory was needed elsewhere, or the
-    template now renders otherwise what was said), the rest is computed again.
+    all before its end: what that begins with is not fed again. If there is less (the memory was needed elsewhere, or
+    the template now renders otherwise what was said), the rest is computed again.
     """
 
     def __init__(self, assembly: Assembly, engine: Engine, workload: ChatWorkload) -> None:
