@@ -119,8 +119,9 @@ class Assembly(NamedTuple):
         return GrammarEnforcer(self.loaded.encoder, self.loaded.config.vocab_size, fast_forward)
 
 
-def assemble(config: EngineConfig) -> Assembly:
-    """Loads the model (downloading it if need be) and allocates its cache.
+def assemble(config: EngineConfig, other: Assembly | None = None) -> Assembly:
+    """Loads the model (downloading it if need be) and allocates its cache. other: the model is taken from there if it
+    is the same.
 
     Raises ModelFileError or ConfigError, in one line, for what a user can mend.
     """
@@ -128,10 +129,14 @@ def assemble(config: EngineConfig) -> Assembly:
     device = _device(config.kernels)
     if config.kernels.threads is not None:
         torch.set_num_threads(config.kernels.threads)
-    path, loaded = _load(config.model, device)
+    if other is not None and (config.model, config.kernels) == (other.config.model, other.config.kernels):
+        loaded, fingerprint = other.loaded, other.fingerprint
+    else:
+        path, loaded = _load(config.model, device)
+        fingerprint = model_fingerprint(path)
     memory: Any = _memory(loaded.model, config.cache, config.batching.max_sequences, _state_log(config))
     executor = ModelExecutor(loaded.model, memory, ops)
-    return Assembly(config, ops, loaded, executor, model_fingerprint(path), _draft(config, loaded, ops, device))
+    return Assembly(config, ops, loaded, executor, fingerprint, _draft(config, loaded, ops, device))
 
 
 def _draft(config: EngineConfig, loaded: LoadedModel, ops: Ops, device: torch.device) -> ModelExecutor[Any] | None:
@@ -142,7 +147,7 @@ def _draft(config: EngineConfig, loaded: LoadedModel, ops: Ops, device: torch.de
     _, draft = _load(speculation.model, device)
     if not _same_vocabulary(loaded, draft):
         raise ConfigError(
-            f"speculation.model.source={speculation.model.source}: its vocabulary is not that of the model it drafts for"
+            f"speculation.model.source={speculation.model.source}: its vocabulary is not the large model's"
         )
     settings = replace(config.cache, blocks=None, memory_mib=speculation.memory_mib, prefix="none")
     memory: Any = _memory(draft.model, settings, config.batching.max_sequences, 2 * speculation.most)
@@ -195,8 +200,8 @@ def _device(config: KernelsConfig) -> torch.device:
 
 
 def _memory(model: Llama | Rwkv7, cache: CacheConfig, sequences: int, state_log: int) -> KVCache | StateCache:
-    """Room for all sequences at once, each as long as it can be, or for as much of that as memory is allowed; of states,
-    which are few and small, for as many as that: what is not in use keeps snapshots."""
+    """Room for all sequences at once, each as long as it can be, or for as much of that as memory is allowed. Of
+    states, if they are shared, for as many as that: those that are not in use are snapshots."""
     if isinstance(model, Rwkv7):
         slot_bytes = StateCache.slot_bytes(model.config, state_log)
         slots = _blocks(cache, MOST_STATES if cache.prefix == "radix" else sequences, slot_bytes)

@@ -9,16 +9,18 @@ from typing import Any, cast, get_type_hints
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from model.errors import ModelFileError
 from runtime.config import RunConfig
-from runtime.errors import ConfigError, UserError
+from runtime.errors import AnswersDiffer, ConfigError, UserError
 from runtime.typed_config import dotted_keys, unknown_key
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+FAILED = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -30,7 +32,8 @@ def hydra_application(job: Callable[[DictConfig], None], name: str = "config", r
     """Composes conf/ with the command line and runs `job` (once, or for each point of a sweep); ends the
     process. name: of the file in conf/ that everything starts from; root: the class of what it gives.
 
-    Exit codes: 0; 2 for a user's error, printed as one line on stderr; 130 after Ctrl-C.
+    Exit codes: 0; 2 for a user's error, printed as one line on stderr; 1, with a line too, where answers differ that
+    must not; 130 after Ctrl-C.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing several lines
     started = False
@@ -43,6 +46,9 @@ def hydra_application(job: Callable[[DictConfig], None], name: str = "config", r
             job(composed)
         except (OmegaConfBaseException, UserError, ModelFileError) as error:
             _exit_with(error, root)
+        except AnswersDiffer as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(FAILED)
 
     run.__module__ = job.__module__  # Hydra names the job after it
     try:
@@ -62,6 +68,24 @@ def plain(composed: DictConfig) -> dict[str, Any]:
     """The config as plain containers, interpolations resolved. Raises OmegaConf's errors (see `explain`)."""
     settings = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     return cast("dict[str, Any]", settings)  # a DictConfig gives a dict
+
+
+def recompose(changes: Sequence[str]) -> DictConfig:
+    """What the command line of the running job would give if these settings stood in it, in place of others of the same
+    keys. Raises Hydra's and OmegaConf's errors (see `explain`)."""
+    running = HydraConfig.get()
+    keys = {_key(change) for change in changes}
+    kept = [override for override in running.overrides.task if _key(override) not in keys]
+    return hydra.compose(running.job.config_name, [*kept, *changes])
+
+
+def is_chosen(group: str) -> bool:
+    """Whether the command line of the running job makes a choice in this group."""
+    return any(_key(override) == group for override in HydraConfig.get().overrides.task)
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _exit_with(error: Exception, root: type) -> None:

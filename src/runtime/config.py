@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from runtime.comparison.settings import ComparisonWorkload
 from runtime.errors import ConfigError
 
 FloatType = Literal["f32", "bf16", "f16"]
@@ -47,7 +48,9 @@ class SamplingConfig:
             sorted(self.order) == sorted(FILTERS),
             f"decoder.order must have each of {', '.join(FILTERS)} once, not {', '.join(self.order)}",
         )
-        _require(self.repetition_penalty > 0, f"decoder.repetition_penalty must be above 0, not {self.repetition_penalty}")
+        _require(
+            self.repetition_penalty > 0, f"decoder.repetition_penalty must be above 0, not {self.repetition_penalty}"
+        )
         _require(self.temperature >= 0, f"decoder.temperature must be 0 or more, not {self.temperature}")
         _require(self.top_k >= 0, f"decoder.top_k must be 0 (off) or more, not {self.top_k}")
         _require(0 < self.top_p <= 1, f"decoder.top_p must be above 0 and at most 1, not {self.top_p}")
@@ -78,7 +81,7 @@ class NgramSpeculation(SpeculationConfig):
         super().__post_init__()
         _require(
             1 <= self.shortest <= self.longest,
-            f"speculation.shortest ({self.shortest}) must be at least 1 and at most speculation.longest ({self.longest})",
+            f"speculation.shortest ({self.shortest}) must be from 1 to speculation.longest ({self.longest})",
         )
 
 
@@ -109,7 +112,7 @@ class GrammarConfig:
 @dataclass(frozen=True)
 class SchemaGrammar(GrammarConfig):
     name: Literal["json_schema"]
-    on_unsupported: Literal["error", "lenient"]  # lenient: what cannot be enforced is a warning, and the end is validated
+    on_unsupported: Literal["error", "lenient"]  # lenient: what cannot be enforced is a warning
 
 
 @dataclass(frozen=True)
@@ -311,7 +314,7 @@ class EngineConfig:
 class RunConfig(EngineConfig):
     """`python -m runtime.run`"""
 
-    workload: PromptsWorkload | FileWorkload | ChatWorkload | EvalWorkload
+    workload: PromptsWorkload | FileWorkload | ChatWorkload | EvalWorkload | ComparisonWorkload
     tracking: NoTracking | WandbTracking
 
 

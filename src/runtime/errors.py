@@ -15,3 +15,8 @@ class RequestError(UserError):
 
 class EngineBusy(RequestError):
     """A request that would be served at another time: the queue is full."""
+
+
+class AnswersDiffer(Exception):
+    """Two ways to compute the same answers have given different ones: no fault of the user's, but of this program, or
+    of rounding. The command line prints the message alone and exits with code 1."""

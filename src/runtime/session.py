@@ -13,6 +13,8 @@ from model.errors import ModelFileError
 from runtime.chat.job import Chat
 from runtime.chat.terminal import converse
 from runtime.command_line import INTERRUPTED
+from runtime.comparison.preparation import prepare_comparison
+from runtime.comparison.settings import ComparisonWorkload
 from runtime.config import ChatWorkload, EvalWorkload, RunConfig, WandbTracking
 from runtime.errors import UserError
 from runtime.evaluation.evaluation import prepare_evaluation
@@ -30,6 +32,8 @@ def prepare_job(config: RunConfig) -> Job:
         return Chat(config, converse)
     if isinstance(config.workload, EvalWorkload):
         return prepare_evaluation(config, config.workload)
+    if isinstance(config.workload, ComparisonWorkload):
+        return prepare_comparison(config, config.workload)
     return prepare_generation(config, config.workload)
 
 

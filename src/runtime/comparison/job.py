@@ -1,0 +1,118 @@
+"""A run that compares ways to serve the same requests."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from runtime.assembly import Assembly
+from runtime.comparison.clients import Turn
+from runtime.comparison.difference import describe, first_difference
+from runtime.comparison.result import ComparisonMetrics
+from runtime.comparison.settings import ComparisonWorkload
+from runtime.comparison.table import print_table
+from runtime.comparison.thread import Answer
+from runtime.comparison.trial import Trial
+from runtime.errors import AnswersDiffer
+from runtime.events import Event, Finished
+from runtime.interrupt import DeferredInterrupt
+from runtime.observer import Observer
+
+Answers = list[list[Answer]]  # of each thread, to each turn
+
+
+class Comparison:
+    """A Job: the trials, in the order of the table."""
+
+    def __init__(self, workload: ComparisonWorkload, trials: list[Trial]) -> None:
+        self.metrics = ComparisonMetrics(workload.columns)
+        self._workload = workload
+        self._trials = trials
+
+    def warm_up(self) -> float:
+        """One request to each model, which compiles kernels. What only a trial itself can warm up, `run` does."""
+        start = time.perf_counter()
+        for trial in {trial.model: trial for trial in self._trials}.values():
+            trial.loaded.warm_up([trial.request(Turn(0, 0), trial.threads[0].prompt(0, []))])
+        return time.perf_counter() - start
+
+    def run(self, console: Console, observers: list[Observer], folder: Path) -> bool:
+        """Writes a line to results.jsonl for each trial, and the plot at the end.
+
+        Raises AnswersDiffer as soon as a variant gives other answers than the first.
+        """
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with (
+            (folder / "results.jsonl").open("w", encoding="utf-8", buffering=1) as file,
+            Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress,
+            DeferredInterrupt() as interrupt,
+        ):
+            passes = [trial.warms_up + self._workload.repeats for trial in self._trials]
+            total = sum(trial.turns * count for trial, count in zip(self._trials, passes, strict=True))
+            bar = progress.add_task("", total=total)
+            told: list[Observer] = [_Advance(lambda: progress.advance(bar))]
+            expected: Answers = []
+            for trial, count in zip(self._trials, passes, strict=True):
+                progress.update(bar, description=trial.name)
+                assembly = trial.assemble()
+                for number in range(count):
+                    measured = number >= trial.warms_up
+                    answers = _serve(trial, assembly, told + observers * measured, lambda: interrupt.requested)
+                    if interrupt.requested:
+                        break
+                    if trial.variant == self._workload.variants[0].name and not number:
+                        expected = answers
+                    elif trial.variant not in self._workload.may_differ:
+                        self._require_equal(trial, assembly, expected, answers)
+                if interrupt.requested:
+                    break
+                line = self.metrics.conclude()
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                console.print(f"{trial.name}: {line['seconds']:.1f} s", highlight=False)
+        self._draw(folder / "comparison.png")
+        return interrupt.requested
+
+    def report(self, console: Console) -> None:
+        print_table(console, self.metrics.results, self._workload.columns)
+        free = self._workload.may_differ
+        which = f"all variants but {', '.join(free)}" if free else "all variants"
+        console.print(f"{which} gave the same answers, token for token", highlight=False)
+
+    def _require_equal(self, trial: Trial, assembly: Assembly, expected: Answers, found: Answers) -> None:
+        difference = first_difference(expected, found)
+        if difference is None:
+            return
+        turn, answers = Turn(difference.thread, difference.turn), expected[difference.thread]
+        request = trial.request(turn, trial.threads[turn.thread].prompt(turn.turn, answers[: turn.turn]))
+        words = describe(difference, request, answers[turn.turn], assembly.engine())
+        raise AnswersDiffer(f"{trial.name}: not the answers of '{self._workload.variants[0].name}': {words}")
+
+    def _draw(self, path: Path) -> None:
+        if self.metrics.results:
+            from runtime.comparison.plot import draw
+
+            draw(self.metrics.results, self._workload.panels, path)
+
+
+class _Advance:
+    """Tells a progress bar of each answer."""
+
+    def __init__(self, advance: Callable[[], None]) -> None:
+        self._advance = advance
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self._advance()
+
+
+def _serve(trial: Trial, assembly: Assembly, observers: list[Observer], interrupted: Callable[[], bool]) -> Answers:
+    clients = trial.clients(assembly)
+    for observer in observers:
+        observer.add(trial.began(assembly))
+    for event in clients.serve(interrupted):
+        for observer in observers:
+            observer.add(event)
+    return clients.answers
