@@ -12,6 +12,7 @@ _GRANT = 8.0  # plain steps that may be lost before
 _SAVED = 64.0  # plain steps of gains that may be lost again
 _GAIN = 1.02  # times as many tokens a second as without drafts that are expected of them
 _SLIGHT = 0.02  # a chance that is not worth looking at
+_FAR_TOO_LONG = 4.0  # times as long as a step of so many tokens should take at most
 _HORIZON = 64  # tokens over which catching up on a sequence must pay
 
 
@@ -144,7 +145,9 @@ class DraftLength:
                 self._acceptance.observe(step.number, step.drafts, step.right)
         if seconds is not None:
             self._steps.observe(sequences, pending + drafts, seconds)
-        if self._steps.is_known(sequences, pending):
+        if not drafts and self._made == _NOTHING:
+            self._account += _RATE * (seconds or 0.0)
+        elif self._steps.is_known(sequences, pending):
             self._book(steps, seconds)
         self._made = _NOTHING
 
@@ -152,22 +155,24 @@ class DraftLength:
         self._acceptance.forget(number)
 
     def _book(self, steps: list[Verified], seconds: float | None) -> None:
-        """Pays a step's gain or loss in, by estimates: a single measured step may have met with anything. Where these
-        are in doubt, a gain counts for less."""
+        """Pays the gain or loss of a step with drafts in, by estimates: a single measured step may have met with
+        anything. Where these are in doubt, a gain counts for less."""
         sequences, pending = len(steps), sum(step.pending for step in steps)
         drafts, right = sum(step.drafts for step in steps), sum(step.right for step in steps)
         curve = self._steps.curve(sequences, pending, pending + drafts)
-        spent, gained = curve.bound[-1], 0.0
-        if drafts or self._made != _NOTHING:
-            if seconds is not None and not self._steps.is_measured(sequences, pending + drafts):
-                spent = min(max(seconds, curve.expected[-1]), 2 * spent)
-            spent += self._drafts.seconds(self._made.sequences, self._made.rounds, curve.bound[0])
-            spent += self._drafts.catch_up_seconds(self._made.catch_up, curve.bound[0] / sequences)
-            gained = curve.expected[0] * (1 + right / sequences) - spent
-        self._account = min(self._account + gained + _RATE * spent, _SAVED * curve.bound[0])
+        plain, spent = curve.bound[0], curve.bound[-1]
+        measured = self._steps.estimate(sequences, pending + drafts)
+        if seconds is not None and not measured.is_known:
+            is_compiling = measured.samples == 1 and seconds > _FAR_TOO_LONG * spent  # no fault of the drafts
+            spent = max(curve.expected[-1], 0.0 if is_compiling else min(seconds, _FAR_TOO_LONG * spent))
+        spent += self._drafts.seconds(self._made.sequences, self._made.rounds, plain)
+        spent += self._drafts.catch_up_seconds(self._made.catch_up, plain / sequences)
+        gained = curve.expected[0] * (1 + right / sequences) - spent
+        self._account = min(self._account + gained + _RATE * spent, _SAVED * plain)
 
     def _affordable(self, plain: float) -> float:
         """Seconds that a choice may lose; any, once all is saved that can be (reading a long prompt may cost more)."""
+        self._account = min(self._account, _SAVED * plain)
         return math.inf if self._account >= 0.9 * _SAVED * plain else self._account + _GRANT * plain
 
     def _guesses(self, candidates: list[Candidate], hopeful: bool) -> list[_Guess]:

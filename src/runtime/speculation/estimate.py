@@ -24,10 +24,12 @@ class Estimate:
         return self.samples >= ENOUGH
 
     def seconds(self, guess: float) -> float:
-        """Before enough is known, the fastest so far, or a guess (which is right within a factor of 20)."""
+        """Before enough is known, the fastest so far; or a guess, where that took more than 20 times as long: something
+        was compiled."""
         if self.is_known:
             return math.exp(self.value)
-        return min(math.exp(min(self._first)), 20 * guess) if self._first else guess
+        fastest = math.exp(min(self._first, default=math.inf))
+        return fastest if fastest < 20 * guess else guess
 
     @property
     def weight(self) -> float:

@@ -33,16 +33,16 @@ class StepCost:
     def observe(self, sequences: int, tokens: int, seconds: float) -> None:
         samples = self._samples.setdefault(sequences, _Samples(sequences))
         samples.add(tokens, seconds)
-        if (share := samples.share()) is not None:
+        if tokens > sequences and (share := samples.share()) is not None:
             self._share += 0.1 * (min(share, 1.0) - self._share)
 
     def is_known(self, sequences: int, tokens: int) -> bool:
         """Whether steps of so many tokens or fewer have been measured."""
         return sequences in self._samples and self._samples[sequences].smallest <= tokens
 
-    def is_measured(self, sequences: int, tokens: int) -> bool:
-        """Whether steps of so many tokens have been measured."""
-        return sequences in self._samples and self._samples[sequences].estimate(tokens).is_known
+    def estimate(self, sequences: int, tokens: int) -> Estimate:
+        """Of steps of about so many tokens."""
+        return self._samples[sequences].estimate(tokens)
 
     def is_due(self, sequences: int, gain: float) -> bool:
         """Whether a step without drafts is to be measured again, if others are so many times as fast."""
