@@ -40,9 +40,10 @@ from runtime.memory.handle_shelf import HandleShelf
 from runtime.memory.kv_block_allocator import KVBlockAllocator
 from runtime.memory.radix_prefix_index import RadixPrefixIndex
 from runtime.request import Request
-from runtime.speculation.draft_length import DraftLength, FixedLength
+from runtime.speculation.draft_length import DraftLength
 from runtime.speculation.draft_model import DraftModel
 from runtime.speculation.drafter import Drafter
+from runtime.speculation.fixed_length import FixedLength
 from runtime.speculation.ngram_drafter import NgramDrafter
 from runtime.speculation.speculative_runner import SpeculativeRunner
 from runtime.workload import RequestMaker, default_sampling, read_grammar

@@ -5,7 +5,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.speculation.draft_length import Candidate, DraftLength, FixedLength, Length, Verified
+from runtime.speculation.draft_length import DraftLength
+from runtime.speculation.fixed_length import FixedLength
+from runtime.speculation.length import Candidate, Length, Verified
 
 Cost = Callable[[int, int], float]  # sequences, tokens -> seconds
 Chance = Callable[[int, int, int], float]  # sequence, position, right drafts before -> that a draft is right

@@ -1,10 +1,11 @@
 """How many drafts each sequence gets: as many as make the batch fastest, none where drafts do not pay."""
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from runtime.speculation.acceptance import Acceptance
 from runtime.speculation.draft_cost import USUAL, DraftCost
+from runtime.speculation.length import Candidate, Verified
 from runtime.speculation.step_cost import Curve, StepCost
 
 _RATE = 0.01  # of all time that may be lost on drafts that did not pay
@@ -16,67 +17,14 @@ _FAR_TOO_LONG = 4.0  # times as long as a step of so many tokens should take at 
 _HORIZON = 64  # tokens over which catching up on a sequence must pay
 
 
-class Candidate(NamedTuple):
-    """A decoding sequence before a step. number: its id; pending: tokens that it feeds anyway; limit: drafts that it
-    may have; behind: tokens that the drafter would have to read first; remaining: new tokens that it may still get."""
-
-    number: int
-    pending: int
-    limit: int
-    behind: int
-    remaining: int
-
-
-class Verified(NamedTuple):
-    """A sequence after a step: how many of its drafts were right."""
-
-    number: int
-    pending: int
-    drafts: int
-    right: int
-
-
-class Length(Protocol):
-    def choose(self, candidates: list[Candidate]) -> list[int]:
-        """Drafts for each candidate, at most its limit."""
-        ...
-
-    def drafted(self, made: list[int], read: list[int], seconds: float) -> None:
-        """A drafter that is not free has made so many drafts of each candidate, after reading so many tokens, in so
-        long."""
-
-    def verified(self, steps: list[Verified], seconds: float | None) -> None:
-        """The model has seen them, in so many seconds; None if other tokens were in the step as well."""
-
-    def forget(self, number: int) -> None: ...
-
-
-class FixedLength:
-    """As many as there may be, up to a number."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def choose(self, candidates: list[Candidate]) -> list[int]:
-        return [min(self.count, candidate.limit) for candidate in candidates]
-
-    def drafted(self, made: list[int], read: list[int], seconds: float) -> None: ...
-
-    def verified(self, steps: list[Verified], seconds: float | None) -> None: ...
-
-    def forget(self, number: int) -> None: ...
-
-
 # The chance that a draft and all before it are right, negated, so that the likeliest come first; how many are before
 # it; the candidate's index. (No NamedTuple: these are made and sorted by the hundred before each step.)
 _Guess = tuple[float, int, int]
 
 
 class _Choice(NamedTuple):
-    """The likeliest so many drafts."""
-
     rate: float  # expected tokens a second
-    drafts: int
+    guesses: list[_Guess]
     loss: float  # seconds, if none is right
 
 
@@ -124,9 +72,9 @@ class DraftLength:
             guesses = self._guesses(candidates, hopeful=False)
             best = self._best(candidates, guesses, curve, affordable)
         gain = best.rate * curve.expected[0] / sequences
-        if best.drafts and pending == sequences and self._steps.is_due(sequences, gain):
+        if best.guesses and pending == sequences and self._steps.is_due(sequences, gain):
             return counts
-        for _, _, i in guesses[: best.drafts]:
+        for _, _, i in best.guesses:
             counts[i] += 1
         for candidate, count in zip(candidates, counts, strict=True):
             if candidate.limit and not count:
@@ -191,12 +139,22 @@ class DraftLength:
         return guesses
 
     def _best(self, candidates: list[Candidate], guesses: list[_Guess], curve: Curve, affordable: float) -> _Choice:
+        """The best set of guesses: of those within some number of rounds of drafting, the likeliest."""
+        best = _Choice(_GAIN * len(candidates) / curve.expected[0], [], 0.0)
+        if self._free:
+            return max(best, self._scan(candidates, guesses, curve, affordable), key=_rate)
+        for rounds in range(1, max((candidate.limit for candidate in candidates), default=0) + 1):
+            within = [guess for guess in guesses if guess[1] < rounds]
+            best = max(best, self._scan(candidates, within, curve, affordable), key=_rate)
+        return best
+
+    def _scan(self, candidates: list[Candidate], guesses: list[_Guess], curve: Curve, affordable: float) -> _Choice:
         """The best number of guesses, in order."""
         sequences, plain = len(candidates), curve.bound[0]
-        best = _Choice(_GAIN * sequences / curve.expected[0], 0, 0.0)
         tokens, rounds = float(sequences), 0
         making = reading = reading_at_once = 0.0
-        for count, (chance, place, i) in enumerate(guesses, 1):
+        best_rate, best_drafts, best_loss = 0.0, 0, 0.0
+        for drafts, (chance, place, i) in enumerate(guesses, 1):
             if not self._free and place == rounds:
                 rounds += 1
                 making = self._drafts.seconds(sequences, rounds, plain)
@@ -205,11 +163,16 @@ class DraftLength:
                 reading_at_once += seconds
                 reading += seconds / min(max(candidates[i].remaining, 1), _HORIZON)
             tokens -= chance
-            rate = tokens / (making + reading + curve.expected[count])
-            loss = making + reading_at_once + curve.bound[count] - plain
-            if rate > best.rate and loss <= affordable:
-                best = _Choice(rate, count, loss)
-        return best
+            rate = tokens / (making + reading + curve.expected[drafts])
+            if rate > best_rate:
+                loss = making + reading_at_once + curve.bound[drafts] - plain
+                if loss <= affordable:
+                    best_rate, best_drafts, best_loss = rate, drafts, loss
+        return _Choice(best_rate, guesses[:best_drafts], best_loss)
+
+
+def _rate(choice: _Choice) -> float:
+    return choice.rate
 
 
 def _catch_up(candidate: Candidate) -> int:

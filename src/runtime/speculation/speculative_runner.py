@@ -8,8 +8,8 @@ import torch
 from runtime.decoder.strategy import Accepted, DecoderStrategy
 from runtime.scheduler import Scheduled
 from runtime.sequence import Sequence
-from runtime.speculation.draft_length import Candidate, Length, Verified
 from runtime.speculation.drafter import Drafter
+from runtime.speculation.length import Candidate, Length, Verified
 from runtime.speculation.speculation_figures import SpeculationFigures
 
 _LOOKING = 0.005  # of all time that may go into looking for drafts in vain

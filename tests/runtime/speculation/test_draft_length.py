@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_decoding import CHANCES, COSTS, Simulation, Workload, adaptive, fixed
 
-from runtime.speculation.draft_length import Candidate, DraftLength, FixedLength, Verified
+from runtime.speculation.draft_length import DraftLength
+from runtime.speculation.fixed_length import FixedLength
+from runtime.speculation.length import Candidate, Verified
 
 FREE = [
     ("flat", "0.0", 1), ("flat", "0.6", 8), ("flat", "1.0", 4), ("slight", "0.8", 1), ("slight", "mixed", 8),
@@ -17,8 +19,9 @@ FREE = [
     ("fast path", "0.0", 8), ("superlinear", "1.0", 1), ("superlinear", "drift", 4),
 ]  # fmt: skip
 COSTED = [
-    ("flat", "0.9", 4), ("slight", "1.0", 1), ("slight", "drift", 4), ("quarter", "0.6", 1), ("half", "0.8", 1),
-    ("linear", "0.9", 4), ("steps of 8", "0.0", 8), ("powers of two", "0.8", 1), ("fast path", "switch", 4),
+    ("flat", "drift", 8), ("slight", "0.9", 8), ("slight", "1.0", 1), ("slight", "drift", 4), ("quarter", "0.6", 1),
+    ("half", "0.8", 1), ("linear", "0.9", 4), ("steps of 8", "0.0", 8), ("powers of two", "0.8", 1),
+    ("fast path", "switch", 4),
 ]  # fmt: skip
 
 

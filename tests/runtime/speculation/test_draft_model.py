@@ -10,8 +10,8 @@ from runtime.config import FILTERS
 from runtime.decoder.sampler import Sampler
 from runtime.decoder.sampling import Sampling
 from runtime.request import Request, SamplingParams
-from runtime.speculation.draft_length import FixedLength
 from runtime.speculation.draft_model import DraftModel
+from runtime.speculation.fixed_length import FixedLength
 from runtime.speculation.speculative_runner import SpeculativeRunner
 
 PLAIN = SamplingParams()

@@ -15,7 +15,9 @@ from runtime.decoder.strategy import Accepted
 from runtime.request import Request, SamplingParams
 from runtime.scheduler import Scheduled
 from runtime.sequence import Sequence
-from runtime.speculation.draft_length import Candidate, DraftLength, FixedLength, Length, Verified
+from runtime.speculation.draft_length import DraftLength
+from runtime.speculation.fixed_length import FixedLength
+from runtime.speculation.length import Candidate, Length, Verified
 from runtime.speculation.ngram_drafter import NgramDrafter
 from runtime.speculation.speculative_runner import SpeculativeRunner
 
