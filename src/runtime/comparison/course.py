@@ -87,7 +87,7 @@ class Course:
         judged = [request.is_valid for request in requests if request.is_valid is not None]
         in_use = self.blocks_in_use()
         return Figures(
-            requests=len(requests),
+            answers=len(requests),
             new_tokens=new_tokens,
             prefilled_tokens=sum(step.prefill_tokens for step in self.steps),
             reused_tokens=sum(request.reused for request in requests),
@@ -112,7 +112,7 @@ class Course:
 class Figures:
     """One row of a comparison. Times are seconds."""
 
-    requests: int
+    answers: int
     new_tokens: int
     prefilled_tokens: int  # those of preempted requests again
     reused_tokens: int  # whose memory was there when a request began to run, or to run again

@@ -62,14 +62,11 @@ def make_threads(requests: Requests, passages: Passages, loaded: LoadedModel) ->
                 for _ in range(requests.documents)
             ]
         case PlainRequests():
-            return [
-                Thread((passages.take(requests.prompt_tokens),), requests.new_tokens) for _ in range(requests.count)
-            ]
+            prompts = [passages.take(requests.prompt_tokens) for _ in range(requests.count)]
+            return [Thread((prompt,), requests.new_tokens, temperature=requests.temperature) for prompt in prompts]
         case RepeatingRequests():
-            return [
-                Thread((passages.take(requests.passage_tokens) * requests.repeats,), requests.new_tokens)
-                for _ in range(requests.count)
-            ]
+            prompts = [passages.take(requests.passage_tokens) * requests.repeats for _ in range(requests.count)]
+            return [Thread((prompt,), requests.new_tokens, temperature=requests.temperature) for prompt in prompts]
         case JsonRequests():
             return _json_tasks(requests, loaded)
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from runtime.assembly import Assembly
 from runtime.comparison.clients import Turn
 from runtime.comparison.difference import describe, first_difference
+from runtime.comparison.events import TrialBegan
 from runtime.comparison.result import ComparisonMetrics
 from runtime.comparison.settings import ComparisonWorkload
 from runtime.comparison.table import print_table
@@ -25,17 +26,17 @@ Answers = list[list[Answer]]  # of each thread, to each turn
 
 
 class Comparison:
-    """A Job: the trials, in the order of the table."""
+    """A Job: the trials, those of the same requests to the same model together."""
 
-    def __init__(self, workload: ComparisonWorkload, trials: list[Trial]) -> None:
+    def __init__(self, workload: ComparisonWorkload, groups: list[list[Trial]]) -> None:
         self.metrics = ComparisonMetrics(workload.columns)
         self._workload = workload
-        self._trials = trials
+        self._groups = groups
 
     def warm_up(self) -> float:
         """One request to each model, which compiles kernels. What only a trial itself can warm up, `run` does."""
         start = time.perf_counter()
-        for trial in {trial.model: trial for trial in self._trials}.values():
+        for trial in {group[0].model: group[0] for group in self._groups}.values():
             trial.loaded.warm_up([trial.request(Turn(0, 0), trial.threads[0].prompt(0, []))])
         return time.perf_counter() - start
 
@@ -50,28 +51,16 @@ class Comparison:
             Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress,
             DeferredInterrupt() as interrupt,
         ):
-            passes = [trial.warms_up + self._workload.repeats for trial in self._trials]
-            total = sum(trial.turns * count for trial, count in zip(self._trials, passes, strict=True))
-            bar = progress.add_task("", total=total)
-            told: list[Observer] = [_Advance(lambda: progress.advance(bar))]
-            expected: Answers = []
-            for trial, count in zip(self._trials, passes, strict=True):
-                progress.update(bar, description=trial.name)
-                assembly = trial.assemble()
-                for number in range(count):
-                    measured = number >= trial.warms_up
-                    answers = _serve(trial, assembly, told + observers * measured, lambda: interrupt.requested)
-                    if interrupt.requested:
-                        break
-                    if trial.variant == self._workload.variants[0].name and not number:
-                        expected = answers
-                    elif trial.variant not in self._workload.may_differ:
-                        self._require_equal(trial, assembly, expected, answers)
+            turns = sum(trial.turns * self._rounds(trial) for group in self._groups for trial in group)
+            bar = _Bar(progress, turns)
+            for group in self._groups:
+                self._measure(group, observers, bar, lambda: interrupt.requested)
                 if interrupt.requested:
                     break
-                line = self.metrics.conclude()
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                console.print(f"{trial.name}: {line['seconds']:.1f} s", highlight=False)
+                for line in self.metrics.conclude():
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    name = ", ".join(line[key] for key in ("model", "requests", "variant"))
+                    console.print(f"{name}: {line['seconds']:.2f} s", highlight=False)
         self._draw(folder / "comparison.png")
         return interrupt.requested
 
@@ -80,6 +69,27 @@ class Comparison:
         free = self._workload.may_differ
         which = f"all variants but {', '.join(free)}" if free else "all variants"
         console.print(f"{which} gave the same answers, token for token", highlight=False)
+
+    def _rounds(self, trial: Trial) -> int:
+        return trial.warms_up + self._workload.repeats
+
+    def _measure(
+        self, group: list[Trial], observers: list[Observer], bar: Observer, interrupted: Callable[[], bool]
+    ) -> None:
+        """In turn, so that what slows the machine for a while is no variant's loss. Observers are not told of the round
+        that warms up."""
+        assemblies = [trial.assemble() for trial in group]
+        expected: Answers = []
+        for number in range(self._rounds(group[0])):
+            for trial, assembly in zip(group, assemblies, strict=True):
+                told = [bar] if number < trial.warms_up else [bar, *observers]
+                answers = _serve(trial, assembly, told, interrupted)
+                if interrupted():
+                    return
+                if trial is group[0] and not number:
+                    expected = answers
+                elif trial.variant not in self._workload.may_differ:
+                    self._require_equal(trial, assembly, expected, answers)
 
     def _require_equal(self, trial: Trial, assembly: Assembly, expected: Answers, found: Answers) -> None:
         difference = first_difference(expected, found)
@@ -97,15 +107,18 @@ class Comparison:
             draw(self.metrics.results, self._workload.panels, path)
 
 
-class _Advance:
-    """Tells a progress bar of each answer."""
+class _Bar:
+    """A progress bar over the answers of all trials."""
 
-    def __init__(self, advance: Callable[[], None]) -> None:
-        self._advance = advance
+    def __init__(self, progress: Progress, turns: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=turns)
 
     def add(self, event: Event) -> None:
-        if isinstance(event, Finished):
-            self._advance()
+        if isinstance(event, TrialBegan):
+            self._progress.update(self._task, description=f"{event.model}, {event.requests}, {event.variant}")
+        elif isinstance(event, Finished):
+            self._progress.advance(self._task)
 
 
 def _serve(trial: Trial, assembly: Assembly, observers: list[Observer], interrupted: Callable[[], bool]) -> Answers:

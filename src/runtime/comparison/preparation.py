@@ -1,5 +1,6 @@
 """From a comparison's settings to its trials."""
 
+from itertools import chain
 from pathlib import Path
 
 from hydra.errors import HydraException
@@ -28,24 +29,26 @@ def prepare_comparison(config: RunConfig, workload: ComparisonWorkload) -> Compa
     names = workload.models or (Path(config.model.source).stem,)
     choices = [[f"model={name}"] for name in workload.models] or [[]]
     settings = [[_settings([*choice, *variant.set]) for variant in workload.variants] for choice in choices]
-    trials = []
+    groups: list[list[Trial]] = []
     for name, configs in zip(names, settings, strict=True):
-        trials += _trials(workload, name, configs, text)
-    for trial in trials:
+        groups += _groups(workload, name, configs, text)
+    for trial in chain.from_iterable(groups):
         trial.check()
-    return Comparison(workload, trials)
+    return Comparison(workload, groups)
 
 
-def _trials(workload: ComparisonWorkload, model: str, configs: list[RunConfig], text: str) -> list[Trial]:
-    """Of one model; configs: of the variants."""
+def _groups(workload: ComparisonWorkload, model: str, configs: list[RunConfig], text: str) -> list[list[Trial]]:
+    """Of one model, for each kind of requests the trials of all variants. configs: of these."""
     assembly = assemble(configs[0])
     passages = Passages(assembly.loaded.encoder.encode(text), workload.text)
-    return [
-        Trial(model, requests.name, variant.name, config, assembly, threads)
-        for requests in workload.requests
-        for threads in [make_threads(requests, passages, assembly.loaded)]
-        for variant, config in zip(workload.variants, configs, strict=True)
-    ]
+    groups = []
+    for requests in workload.requests:
+        threads = make_threads(requests, passages, assembly.loaded)
+        variants = zip(workload.variants, configs, strict=True)
+        groups.append(
+            [Trial(model, requests.name, variant.name, config, assembly, threads) for variant, config in variants]
+        )
+    return groups
 
 
 def _settings(changes: list[str]) -> RunConfig:

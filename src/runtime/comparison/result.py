@@ -34,24 +34,23 @@ class ComparisonMetrics:
     def __init__(self, columns: tuple[Column, ...]) -> None:
         self.results: list[Result] = []
         self._columns = columns
-        self._trial = TrialBegan(0.0, "", "", "", 0)
-        self._courses: list[Course] = []  # of the running trial, one for each time it is measured
+        self._courses: dict[TrialBegan, list[Course]] = {}  # of the trials that are not concluded, one for each time
+        self._course = Course(0)  # of the running one
 
     def add(self, event: Event) -> None:
         if isinstance(event, TrialBegan):
-            self._trial = event
-            self._courses.append(Course(event.blocks))
+            self._course = Course(event.blocks)
+            self._courses.setdefault(event, []).append(self._course)
         else:
-            self._courses[-1].add(event)
+            self._course.add(event)
 
-    def conclude(self) -> dict[str, Any]:
-        """The trial is over: keeps the result of its fastest course, and returns that as a line of results.jsonl."""
-        trial, courses = self._trial, [(course, course.figures()) for course in self._courses]
-        course, figures = min(courses, key=lambda pair: pair[1].seconds)
-        result = Result(trial.model, trial.requests, trial.variant, course, figures)
-        self.results.append(result)
-        self._courses = []
-        return self._line(result)
+    def conclude(self) -> list[dict[str, Any]]:
+        """The trials so far are over: keeps the results of each one's fastest course, and returns them as lines of
+        results.jsonl."""
+        concluded = [_fastest(trial, courses) for trial, courses in self._courses.items()]
+        self.results += concluded
+        self._courses = {}
+        return [self._line(result) for result in concluded]
 
     def figures(self) -> dict[str, Any]:
         summary = {
@@ -66,6 +65,11 @@ class ComparisonMetrics:
         ratios = {column: result.ratio(column, first) for column in self._columns}
         names = {"model": result.model, "requests": result.requests, "variant": result.variant}
         return {**names, **asdict(result.figures), "ratios": ratios}
+
+
+def _fastest(trial: TrialBegan, courses: list[Course]) -> Result:
+    course, figures = min(((course, course.figures()) for course in courses), key=lambda pair: pair[1].seconds)
+    return Result(trial.model, trial.requests, trial.variant, course, figures)
 
 
 def grouped(results: list[Result]) -> list[list[Result]]:

@@ -28,13 +28,15 @@ Panel = Literal[Column, "gaps", "turns", "blocks"]  # see plot.py
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Whole numbers that must be 1 or more."""
+    """Whole numbers that must be 1 or more, and temperatures."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type is int and value < 1:
                 raise ConfigError(f"workload.requests: {field.name} must be 1 or more, not {value}")
+            if field.type is float and value < 0:
+                raise ConfigError(f"workload.requests: {field.name} must be 0 or more, not {value}")
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ class PlainRequests(RequestSizes):
     """All at once; texts that do not repeat themselves."""
 
     name: Literal["plain"]
+    temperature: (
+        float  # of the answers, 0 is greedy: where the most likely always comes next, any answer repeats itself
+    )
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class RepeatingRequests(_Sizes):
     passage_tokens: int
     repeats: int
     new_tokens: int
+    temperature: float  # of the answers, 0 is greedy
 
 
 Requests = (

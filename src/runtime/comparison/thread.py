@@ -14,7 +14,7 @@ class Thread:
     before with their answers.
 
     after: new tokens, of all threads together, before its first request comes. schema: JSON Schema of every answer, as
-    text. stop_tokens: that end an answer before it has new_tokens.
+    text. stop_tokens: that end an answer before it has new_tokens. temperature: if not the decoder's.
     """
 
     turns: tuple[tuple[int, ...], ...]
@@ -25,6 +25,7 @@ class Thread:
     priority: int = 0
     schema: str | None = None
     stop_tokens: frozenset[int] = frozenset()
+    temperature: float | None = None
 
     def prompt(self, turn: int, answers: Tokens[Answer]) -> tuple[int, ...]:
         """answers: to the turns before."""

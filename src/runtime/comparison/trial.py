@@ -1,6 +1,6 @@
 """All requests of one kind, to one model, served in one way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runtime.assembly import Assembly, assemble
 from runtime.comparison.clients import Clients, Turn
@@ -59,12 +59,13 @@ class Trial:
         """Seeds depend on the turn only, so that variants draw alike."""
         thread, decoder = self.threads[turn.thread], self.config.decoder
         seed = decoder.seed if isinstance(decoder, SamplingConfig) else 0
+        sampling = default_sampling(decoder)
         return Request(
             prompt,
             thread.new_tokens,
             stop_tokens=thread.stop_tokens,
             seed=seed + turn.thread * _MOST_TURNS + turn.turn,
-            sampling=default_sampling(decoder),
+            sampling=sampling if thread.temperature is None else replace(sampling, temperature=thread.temperature),
             grammar=self._grammar(thread),
             priority=thread.priority,
         )

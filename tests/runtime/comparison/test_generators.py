@@ -29,8 +29,8 @@ KINDS: list[Requests] = [
     LatecomerRequests("latecomers", RequestSizes(2, 3, 4), RequestSizes(3, 50, 2), every=7, urgent=True),
     ConversationRequests("conversation", count=2, turns=3, turn_tokens=5, new_tokens=4),
     QuestionRequests("questions", documents=2, document_tokens=20, questions=3, question_tokens=2, new_tokens=1),
-    PlainRequests(count=2, prompt_tokens=6, new_tokens=3, name="plain"),
-    RepeatingRequests("repeating", count=2, passage_tokens=5, repeats=3, new_tokens=8),
+    PlainRequests(count=2, prompt_tokens=6, new_tokens=3, name="plain", temperature=1.0),
+    RepeatingRequests("repeating", count=2, passage_tokens=5, repeats=3, new_tokens=8, temperature=0.0),
     JsonRequests("json", str(DATA / "json_tasks.jsonl"), new_tokens=9),
 ]
 
