@@ -3,14 +3,11 @@
 import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from model.batch import Batch, SequenceStep, make_batch
-from model.errors import ModelFileError
-from model.memory import SavedSequence, load_sequence, save_sequence
 from runtime.config import BatchingConfig
 from runtime.decoder.strategy import Accepted, DecoderStrategy
 from runtime.errors import EngineBusy, RequestError
@@ -200,32 +197,6 @@ class Engine:
     def release(self, handle: Handle) -> None:
         """Lets go of a handle's memory, if that has not happened before."""
         self.store.handles.release(handle)
-
-    def save(self, handle: Handle, path: Path, extra: dict[str, torch.Tensor] | None = None) -> None:
-        """Writes a handle with its memory to a Safetensors file, and further tensors beside it.
-
-        Raises RequestError if its memory is gone, ModelFileError if the file cannot be written.
-        """
-        if handle not in self.store.handles or not handle.computed:
-            raise RequestError("the handle has expired: continue it with keep, and save the handle that this leaves")
-        tensors = self.store.memory.save(handle.blocks, handle.computed) | (extra or {})
-        save_sequence(path, SavedSequence(handle.tokens[: handle.computed], tensors), handle.layout, handle.model)
-
-    def load(self, path: Path) -> Handle:
-        """The handle that `save` wrote (without a token that the model had yet to see). Raises ModelFileError if the
-        file is damaged, of another model or layout; RequestError if there is no room for it."""
-        return self.restore(load_sequence(path, self.store.memory.layout, self.store.model))
-
-    def restore(self, saved: SavedSequence) -> Handle:
-        """A handle on memory that was saved. Raises as `load` does."""
-        tokens, memory = saved.tokens, self.store.memory
-        if not tokens or not all(0 <= token < self.vocabulary.vocab_size for token in tokens):
-            raise ModelFileError("a saved sequence has no tokens, or some that the model does not know")
-        handle = self.store.restore(tokens, lambda blocks: memory.restore(saved.tensors, blocks, len(tokens)))
-        if handle is None:
-            fix = "raise cache.blocks or cache.memory_mib"
-            raise RequestError(f"there is no room in the cache for {len(tokens)} saved tokens: {fix}")
-        return handle
 
     def ledger(self) -> Ledger:
         """Who has the blocks of the cache."""

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_model import toy_continuation, toy_engine
+from toy_model import VOCAB_SIZE, toy_continuation, toy_engine
 
 from model.errors import ModelFileError
 from runtime.engine import Engine
 from runtime.errors import RequestError
 from runtime.events import Finished, Prefilled, Started, TokenAccepted
 from runtime.memory.handle import Handle
+from runtime.memory.handle_file import load_handle, save_handle
 from runtime.request import FinishReason, Request
 
 families = pytest.mark.parametrize("recurrent", [False, True])
@@ -178,26 +179,26 @@ def test_a_saved_handle_is_continued_by_another_engine(recurrent: bool, tmp_path
     serving, other = (Serving(toy_engine(recurrent=recurrent)) for _ in range(2))
     handle, _ = serving.keep(1, 2, 3)
     path = tmp_path / "handle.safetensors"
-    serving.engine.save(handle, path)
+    save_handle(serving.engine.store, handle, path)
     other.keep(9)  # its blocks are others
-    restored = other.engine.load(path)
+    restored = load_handle(other.engine.store, path, VOCAB_SIZE)
     assert restored.tokens == handle.tokens[: handle.computed]
     _, fed = other.keep(*handle.tokens, 8, resume=restored)
     assert fed <= 2
     serving.engine.release(handle)
     with pytest.raises(RequestError, match="has expired"):
-        serving.engine.save(handle, path)
+        save_handle(serving.engine.store, handle, path)
     stranger = toy_engine(recurrent=not recurrent)
     with pytest.raises(ModelFileError, match="laid out as"):
-        stranger.load(path)
+        load_handle(stranger.store, path, VOCAB_SIZE)
 
 
 def test_memory_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     serving = Serving(toy_engine(blocks=8, block_size=4))
     handle, _ = serving.keep(*range(15), new_tokens=3)
-    serving.engine.save(handle, tmp_path / "saved")
+    save_handle(serving.engine.store, handle, tmp_path / "saved")
     with pytest.raises(RequestError, match="no room in the cache for 17 saved tokens"):
-        toy_engine(blocks=4, block_size=4).load(tmp_path / "saved")
+        load_handle(toy_engine(blocks=4, block_size=4).store, tmp_path / "saved", VOCAB_SIZE)
 
 
 def test_a_handle_is_refused_by_another_model() -> None:

@@ -16,6 +16,7 @@ from runtime.engine import Engine
 from runtime.errors import RequestError, UserError
 from runtime.events import Event, Finished, TokenAccepted
 from runtime.memory.handle import Handle
+from runtime.memory.handle_file import restore_handle, save_handle
 from runtime.request import Request
 from runtime.workload import opening
 
@@ -106,7 +107,7 @@ class Conversation:
         handle = self._whole(turn)
         self._turns[-1] = turn._replace(handle=handle)
         record = pack(list(self._turns), handle.tokens[: handle.computed])
-        self._engine.save(handle, path, {"conversation": record})
+        save_handle(self._engine.store, handle, path, {"conversation": record})
 
     def load(self, path: Path) -> None:
         """Goes on with a saved conversation instead of this one.
@@ -116,7 +117,8 @@ class Conversation:
         """
         saved = load_sequence(path, self._assembly.executor.cache.layout, self._assembly.fingerprint)
         turns = unpack(saved.tensors.pop("conversation", None), saved.tokens, self._assembly.loaded.encoder.vocab_size)
-        turns[-1] = turns[-1]._replace(handle=self._engine.restore(saved))
+        handle = restore_handle(self._engine.store, saved, self._assembly.loaded.encoder.vocab_size)
+        turns[-1] = turns[-1]._replace(handle=handle)
         self._replace(turns)
 
     def _prepare(self, question: str) -> tuple[tuple[Message, ...], Request]:
