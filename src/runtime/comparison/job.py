@@ -82,8 +82,8 @@ class Comparison:
         expected: Answers = []
         for number in range(self._rounds(group[0])):
             for trial, assembly in zip(group, assemblies, strict=True):
-                told = [bar] if number < trial.warms_up else [bar, *observers]
-                answers = _serve(trial, assembly, told, interrupted)
+                told = [] if number < trial.warms_up else observers
+                answers = _serve(trial, assembly, bar, told, interrupted)
                 if interrupted():
                     return
                 if trial is group[0] and not number:
@@ -121,11 +121,17 @@ class _Bar:
             self._progress.advance(self._task)
 
 
-def _serve(trial: Trial, assembly: Assembly, observers: list[Observer], interrupted: Callable[[], bool]) -> Answers:
+def _serve(
+    trial: Trial, assembly: Assembly, bar: Observer, observers: list[Observer], interrupted: Callable[[], bool]
+) -> Answers:
+    """The observers are told when all is over: writing things down would take time of what is measured."""
+    events: list[Event] = [trial.began(assembly)]
+    bar.add(events[0])
     clients = trial.clients(assembly)
-    for observer in observers:
-        observer.add(trial.began(assembly))
     for event in clients.serve(interrupted):
-        for observer in observers:
+        events.append(event)
+        bar.add(event)
+    for observer in observers:
+        for event in events:
             observer.add(event)
     return clients.answers
