@@ -13,6 +13,7 @@ Cost = Callable[[int, int], float]  # sequences, tokens -> seconds
 Chance = Callable[[int, int, int], float]  # sequence, position, right drafts before -> that a draft is right
 
 MOST = 8
+BUDGET = 256  # tokens that a drafter reads before a step
 COSTS: dict[str, Cost] = {
     "flat": lambda sequences, tokens: 1.0,
     "slight": lambda sequences, tokens: 1 + 0.02 * tokens,
@@ -23,7 +24,7 @@ COSTS: dict[str, Cost] = {
     "steps of 8": lambda sequences, tokens: 0.6 + 0.4 * math.ceil(tokens / 8),
     "powers of two": lambda sequences, tokens: 1 + 0.1 * (1 << (tokens - 1).bit_length()),
     "fast path": lambda sequences, tokens: 1.0 if tokens == sequences else 1.6 + 0.05 * tokens,
-    "superlinear": lambda sequences, tokens: 1.0 if tokens == sequences else 3.0 * tokens / sequences,
+    "superlinear": lambda sequences, tokens: 1.0 if tokens == sequences else 2.0 * tokens / sequences,
 }
 CHANCES: dict[str, Chance] = {
     **{f"{p}": lambda sequence, position, before, p=p: p for p in (0.0, 0.3, 0.6, 0.8, 0.9, 1.0)},  # type: ignore[misc]
@@ -86,16 +87,26 @@ class Simulation:
         counts = self.length.choose(candidates)
         self.lengths.append(counts)
         if work.round is not None and any(counts):
-            read = [candidate.behind if count else 0 for candidate, count in zip(candidates, counts, strict=True)]
-            seconds = self._noisy(max(counts) * work.round + sum(max(0, tokens - 2) for tokens in read) * work.read)
-            self.length.drafted(counts, read, seconds)
-            self.seconds += seconds
+            counts = self._draft(list(running), candidates, counts, work.round)
         seconds = self._noisy(work.cost(len(running), len(running) + sum(counts)))
         seconds *= work.slower ** (self._made / work.tokens)
         steps = [self._verify(i, count) for i, count in zip(running, counts, strict=True)]
         self.length.verified(steps, seconds)
         self.seconds += seconds
         self.steps += 1
+
+    def _draft(self, running: list[int], candidates: list[Candidate], wanted: list[int], round: float) -> list[int]:
+        """Reads, up to a budget, and makes drafts for those of whom all is read."""
+        budget, made, read = BUDGET, [], []
+        for i, candidate, count in zip(running, candidates, wanted, strict=True):
+            read.append(min(candidate.behind, budget) if count else 0)
+            made.append(count if read[-1] == candidate.behind else 0)
+            self._read[i] += read[-1]
+            budget -= read[-1]
+        seconds = self._noisy(max(made) * round + sum(max(0, tokens - 2) for tokens in read) * self.workload.read)
+        self.length.drafted(made, read, seconds)
+        self.seconds += seconds
+        return made
 
     def _candidate(self, i: int) -> Candidate:
         behind = 0 if self.workload.round is None else self._position[i] + 1 - self._read[i]

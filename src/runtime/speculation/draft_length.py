@@ -9,11 +9,10 @@ from runtime.speculation.length import Candidate, Verified
 from runtime.speculation.step_cost import Curve, StepCost
 
 _RATE = 0.01  # of all time that may be lost on drafts that did not pay
-_GRANT = 8.0  # plain steps that may be lost before
+_GRANT = 12.0  # plain steps that may be lost before
 _SAVED = 64.0  # plain steps of gains that may be lost again
 _GAIN = 1.02  # times as many tokens a second as without drafts that are expected of them
 _SLIGHT = 0.02  # a chance that is not worth looking at
-_FAR_TOO_LONG = 4.0  # times as long as a step of so many tokens should take at most
 _HORIZON = 64  # tokens over which catching up on a sequence must pay
 
 
@@ -33,7 +32,7 @@ class _Made(NamedTuple):
 
     sequences: int
     rounds: int
-    catch_up: int
+    read: int  # tokens beyond the usual ones
 
 
 _NOTHING = _Made(0, 0, 0)
@@ -111,10 +110,10 @@ class DraftLength:
         plain, spent = curve.bound[0], curve.bound[-1]
         measured = self._steps.estimate(sequences, pending + drafts)
         if seconds is not None and not measured.is_known:
-            is_compiling = measured.samples == 1 and seconds > _FAR_TOO_LONG * spent  # no fault of the drafts
-            spent = max(curve.expected[-1], 0.0 if is_compiling else min(seconds, _FAR_TOO_LONG * spent))
+            # More than the bound went into compiling, perhaps: that is no fault of the drafts.
+            spent = max(curve.expected[-1], min(seconds, spent))
         spent += self._drafts.seconds(self._made.sequences, self._made.rounds, plain)
-        spent += self._drafts.catch_up_seconds(self._made.catch_up, plain / sequences)
+        spent += self._drafts.reading_seconds(self._made.read, plain / sequences)
         gained = curve.expected[0] * (1 + right / sequences) - spent
         self._account = min(self._account + gained + _RATE * spent, _SAVED * plain)
 
@@ -152,20 +151,21 @@ class DraftLength:
         """The best number of guesses, in order."""
         sequences, plain = len(candidates), curve.bound[0]
         tokens, rounds = float(sequences), 0
-        making = reading = reading_at_once = 0.0
+        making = reading = 0.0
+        behind, horizon = 0, 1
         best_rate, best_drafts, best_loss = 0.0, 0, 0.0
         for drafts, (chance, place, i) in enumerate(guesses, 1):
             if not self._free and place == rounds:
                 rounds += 1
                 making = self._drafts.seconds(sequences, rounds, plain)
-            if place == 0 and (catch_up := _catch_up(candidates[i])):
-                seconds = self._drafts.catch_up_seconds(catch_up, plain / sequences)
-                reading_at_once += seconds
-                reading += seconds / min(max(candidates[i].remaining, 1), _HORIZON)
+            if place == 0 and candidates[i].behind > USUAL:
+                behind += candidates[i].behind - USUAL
+                horizon = max(horizon, min(candidates[i].remaining, _HORIZON))
+                reading = self._drafts.reading_seconds(behind, plain / sequences)
             tokens -= chance
-            rate = tokens / (making + reading + curve.expected[drafts])
+            rate = tokens / (making + reading / horizon + curve.expected[drafts])
             if rate > best_rate:
-                loss = making + reading_at_once + curve.bound[drafts] - plain
+                loss = making + reading + curve.bound[drafts] - plain
                 if loss <= affordable:
                     best_rate, best_drafts, best_loss = rate, drafts, loss
         return _Choice(best_rate, guesses[:best_drafts], best_loss)
@@ -173,7 +173,3 @@ class DraftLength:
 
 def _rate(choice: _Choice) -> float:
     return choice.rate
-
-
-def _catch_up(candidate: Candidate) -> int:
-    return max(0, candidate.behind - USUAL)

@@ -2,16 +2,15 @@
 
 import math
 from dataclasses import dataclass, field
-from statistics import median
 
-ENOUGH = 3  # samples before an estimate counts: the first step of a size may include compiling
+ENOUGH = 2  # samples before an estimate counts: the first step of a size may include compiling
 _FADE = 0.98  # what a sample weighs after a step
 _LARGEST_WEIGHT = 0.1  # of a sample among those before it, however long ago they were
 
 
 @dataclass
 class Estimate:
-    """Of a logarithm of seconds: the median of the first samples, then a mean in which a sample weighs by the steps
+    """Of a logarithm of seconds: the least of the first samples, then a mean in which a sample weighs by the steps
     since the one before it."""
 
     value: float = 0.0
@@ -41,7 +40,7 @@ class Estimate:
         self.samples += 1
         if self.samples <= ENOUGH:
             self._first.append(value)
-            self.value = median(self._first)
+            self.value = min(self._first)
         else:
             weight = max(min(1 - _FADE ** (step - self.last), _LARGEST_WEIGHT), 1 / self.samples)
             self.value += weight * min(max(value - self.value, -furthest), furthest)

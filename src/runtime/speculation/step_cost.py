@@ -1,7 +1,7 @@
 """How long a step takes, from how long steps took: seconds by the number of tokens that the model sees."""
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from statistics import median
 from typing import NamedTuple
@@ -12,6 +12,7 @@ _LEVEL_SAMPLES = 5
 _FIRST_NOISE = 0.05  # of a sample, as a difference of logarithms, before it is known
 _FIRST_SHARE = 0.25  # of a step's time that grows with its tokens, before it is known
 _OFTEN = 16  # samples of a size that is well known
+_FEW = 8  # tokens up to which every number is a size of its own
 _REFRESH = 100.0  # measuring a step without drafts may cost a hundredth of the time
 
 
@@ -90,7 +91,7 @@ class _Samples:
     def add(self, tokens: int, seconds: float) -> None:
         self._steps += 1
         logarithm = math.log(max(seconds, 1e-9))
-        size = self._sizes.setdefault(_size_of(tokens - self._sequences), _Size())
+        size = self._sizes.setdefault(self._size_of(tokens), _Size())
         if size.estimate.is_known:
             off = abs(logarithm - self._level - size.estimate.value)
             self._noise += 0.02 * (min(off, 3 * self._noise) - self._noise)
@@ -103,7 +104,7 @@ class _Samples:
             self._fitted = None
 
     def estimate(self, tokens: int) -> Estimate:
-        size = self._sizes.get(_size_of(tokens - self._sequences))
+        size = self._sizes.get(self._size_of(tokens))
         return size.estimate if size else Estimate()
 
     @property
@@ -115,7 +116,7 @@ class _Samples:
     def share(self) -> float | None:
         """What share of a step's time grows with its tokens, on the whole."""
         fit = self._fit()
-        at = bisect_left(fit.sizes, 1)  # steps without drafts may be of a faster kind
+        at = bisect_right(fit.sizes, self._sequences)  # steps without drafts may be of a faster kind
         if len(fit.sizes) < at + 2:
             return None
         return (fit.seconds[-1] / fit.seconds[at] - 1) / (fit.tokens[-1] / fit.tokens[at] - 1)
@@ -124,7 +125,7 @@ class _Samples:
         fit = self._fit()
         curve = Curve([], [])
         for count in range(first, last + 1):
-            size = _size_of(count - self._sequences)
+            size = self._size_of(count)
             at = bisect_left(fit.sizes, size)
             if at < len(fit.sizes) and fit.sizes[at] == size:
                 expected, bound = fit.expected[at], fit.seconds[at]
@@ -139,6 +140,14 @@ class _Samples:
             curve.expected.append(expected)
             curve.bound.append(bound)
         return curve
+
+    def _size_of(self, tokens: int) -> int:
+        """Rounded up to one of four sizes an octave, among them the powers of two that steps are padded to; exact for
+        few tokens, and for a step without drafts."""
+        if tokens <= _FEW or tokens == self._sequences:
+            return tokens
+        shift = (tokens - 1).bit_length() - 3
+        return -(-tokens >> shift) << shift
 
     def _fit(self) -> _Fit:
         """More tokens never cost less: isotonic regression of the logarithms, by pooling adjacent violators."""
@@ -161,9 +170,3 @@ class _Samples:
 def _pooled(one: tuple[float, float, int], other: tuple[float, float, int]) -> tuple[float, float, int]:
     weight = one[1] + other[1]
     return (one[0] * one[1] + other[0] * other[1]) / weight, weight, one[2] + other[2]
-
-
-def _size_of(drafts: int) -> int:
-    """Rounded down to one of eight sizes an octave."""
-    shift = max(0, drafts.bit_length() - 4)
-    return drafts >> shift << shift

@@ -68,7 +68,7 @@ def test_a_hopeless_drafter_is_hardly_ever_tried() -> None:
     run = adaptive(Workload(COSTS["half"], CHANCES["0.0"], 1, 5000))
     tried = [sum(counts) for counts in run.lengths]
     assert sum(tried[2000:]) > 0
-    assert sum(tried) * 0.5 < 8 + 0.01 * 5000 * 1.1  # seconds, of which a plain step takes 1
+    assert sum(tried) * 0.5 < 12 + 0.01 * 5000 * 1.1  # seconds, of which a plain step takes 1
 
 
 def test_finds_out_when_a_drafter_becomes_good() -> None:
@@ -98,7 +98,8 @@ def test_limits_are_kept(limits: list[int], free: bool, seed: int) -> None:
         counts = length.choose(candidates(limits))
         assert all(0 <= count <= limit for count, limit in zip(counts, limits, strict=True))
         if not free and any(counts):
-            length.drafted(counts, [luck.randrange(100)] * len(counts), luck.choice([0.0, 1e-3, 1.0]))
+            counts = counts if luck.random() < 0.8 else [0] * len(counts)  # there was no memory for them
+            length.drafted(counts, [luck.choice([-9, 0, 1, 99])] * len(counts), luck.choice([0.0, 1e-3, 1.0]))
         steps = [Verified(i, luck.randrange(1, 3), count, luck.randint(0, count)) for i, count in enumerate(counts)]
         length.verified(steps, luck.choice([None, 0.0, 1e-3, 10.0]))
         if luck.random() < 0.1:
