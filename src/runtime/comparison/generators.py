@@ -3,6 +3,7 @@
 import json
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from model.loader import LoadedModel
@@ -10,6 +11,7 @@ from runtime.comparison.settings import (
     ConversationRequests,
     JsonRequests,
     LatecomerRequests,
+    MixedRequests,
     PlainRequests,
     QuestionRequests,
     RepeatingRequests,
@@ -64,6 +66,8 @@ def make_threads(requests: Requests, passages: Passages, loaded: LoadedModel) ->
         case PlainRequests():
             prompts = [passages.take(requests.prompt_tokens) for _ in range(requests.count)]
             return [Thread((prompt,), requests.new_tokens, temperature=requests.temperature) for prompt in prompts]
+        case MixedRequests():
+            return _mixed(requests, passages)
         case RepeatingRequests():
             prompts = [passages.take(requests.passage_tokens) * requests.repeats for _ in range(requests.count)]
             return [Thread((prompt,), requests.new_tokens, temperature=requests.temperature) for prompt in prompts]
@@ -73,6 +77,17 @@ def make_threads(requests: Requests, passages: Passages, loaded: LoadedModel) ->
 
 def _turns(count: int, tokens: int, passages: Passages) -> tuple[tuple[int, ...], ...]:
     return tuple(passages.take(tokens) for _ in range(count))
+
+
+def _mixed(requests: MixedRequests, passages: Passages) -> list[Thread]:
+    random = Random(requests.count)
+    return [
+        Thread(
+            (passages.take(random.randint(requests.shortest_prompt, requests.longest_prompt)),),
+            random.randint(requests.fewest_new, requests.most_new),
+        )
+        for _ in range(requests.count)
+    ]
 
 
 def _latecomers(requests: LatecomerRequests, passages: Passages) -> list[Thread]:

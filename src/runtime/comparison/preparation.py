@@ -1,5 +1,6 @@
 """From a comparison's settings to its trials."""
 
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
@@ -42,13 +43,21 @@ def _groups(workload: ComparisonWorkload, model: str, configs: list[RunConfig], 
     assembly = assemble(configs[0])
     passages = Passages(assembly.loaded.encoder.encode(text), workload.text)
     groups = []
-    for requests in workload.requests:
+    for label, requests in zip(_labels(workload), workload.requests, strict=True):
         threads = make_threads(requests, passages, assembly.loaded)
         variants = zip(workload.variants, configs, strict=True)
-        groups.append(
-            [Trial(model, requests.name, variant.name, config, assembly, threads) for variant, config in variants]
-        )
+        groups.append([Trial(model, label, variant.name, config, assembly, threads) for variant, config in variants])
     return groups
+
+
+def _labels(workload: ComparisonWorkload) -> list[str]:
+    """Of the requests: their kinds, numbered where one comes again."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for requests in workload.requests:
+        seen[requests.name] += 1
+        labels.append(f"{requests.name} {seen[requests.name]}" if seen[requests.name] > 1 else requests.name)
+    return labels
 
 
 def _settings(changes: list[str]) -> RunConfig:

@@ -111,6 +111,23 @@ class PlainRequests(RequestSizes):
 
 
 @dataclass(frozen=True)
+class MixedRequests(_Sizes):
+    """All at once, of sizes drawn between two."""
+
+    name: Literal["mixed"]
+    count: int
+    shortest_prompt: int  # tokens
+    longest_prompt: int
+    fewest_new: int  # tokens
+    most_new: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shortest_prompt > self.longest_prompt or self.fewest_new > self.most_new:
+            raise ConfigError("workload.requests: the least of mixed requests must not be more than the most")
+
+
+@dataclass(frozen=True)
 class RepeatingRequests(_Sizes):
     """All at once; each is one passage again and again."""
 
@@ -129,6 +146,7 @@ Requests = (
     | QuestionRequests
     | JsonRequests
     | PlainRequests
+    | MixedRequests
     | RepeatingRequests
 )
 

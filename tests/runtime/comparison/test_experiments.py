@@ -101,11 +101,13 @@ def test_a_mistake_is_one_line(compare: Callable, tmp_path: Path, settings: list
 
 
 def test_the_model_of_the_run_is_compared_if_no_other_is_named(command: Callable, tiny_gguf: Path) -> None:
-    requests = "workload.requests=[{name: plain, count: 2, prompt_tokens: 5, new_tokens: 3, temperature: 1}]"
+    kind = "{name: plain, count: 2, prompt_tokens: 5, new_tokens: 3, temperature: 1}"
+    requests = f"workload.requests=[{kind},{kind}]"
     model = ["model=file", f"model.source={tiny_gguf}", "model.dtype=f32", "cache.dtype=f32", "kernels=reference"]
     outcome = command("workload=comparison", "workload.models=[]", requests, *model)
     assert outcome.code == 0, outcome.err
-    assert {row["model"] for row in rows(outcome.folders()[0])} == {"tiny"}
+    found = [(row["model"], row["requests"]) for row in rows(outcome.folders()[0])]
+    assert found == [("tiny", "plain")] * 2 + [("tiny", "plain 2")] * 2
 
 
 def test_an_interruption_keeps_the_trials_so_far(compare: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

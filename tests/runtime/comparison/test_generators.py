@@ -12,6 +12,7 @@ from runtime.comparison.settings import (
     ConversationRequests,
     JsonRequests,
     LatecomerRequests,
+    MixedRequests,
     PlainRequests,
     QuestionRequests,
     RepeatingRequests,
@@ -30,6 +31,7 @@ KINDS: list[Requests] = [
     ConversationRequests("conversation", count=2, turns=3, turn_tokens=5, new_tokens=4),
     QuestionRequests("questions", documents=2, document_tokens=20, questions=3, question_tokens=2, new_tokens=1),
     PlainRequests(count=2, prompt_tokens=6, new_tokens=3, name="plain", temperature=1.0),
+    MixedRequests("mixed", count=4, shortest_prompt=2, longest_prompt=9, fewest_new=1, most_new=5),
     RepeatingRequests("repeating", count=2, passage_tokens=5, repeats=3, new_tokens=8, temperature=0.0),
     JsonRequests("json", str(DATA / "json_tasks.jsonl"), new_tokens=9),
 ]
@@ -55,6 +57,14 @@ def test_a_prefix_is_shared_and_the_rest_is_not(loaded: LoadedModel) -> None:
     assert [len(prompt) for prompt in prompts] == [14] * 3
     assert len({prompt[:10] for prompt in prompts}) == 1
     assert len({token for prompt in prompts for token in prompt[10:]}) == 12
+
+
+def test_mixed_requests_are_of_sizes_within_bounds(loaded: LoadedModel) -> None:
+    mixed = threads(MixedRequests("mixed", 40, shortest_prompt=2, longest_prompt=9, fewest_new=1, most_new=5), loaded)
+    assert {len(thread.prompt(0, [])) for thread in mixed} == set(range(2, 10))
+    assert {thread.new_tokens for thread in mixed} == set(range(1, 6))
+    with pytest.raises(ConfigError, match="must not be more than the most"):
+        MixedRequests("mixed", 4, shortest_prompt=5, longest_prompt=4, fewest_new=1, most_new=5)
 
 
 def test_latecomers_come_one_by_one_with_a_higher_priority(loaded: LoadedModel) -> None:
