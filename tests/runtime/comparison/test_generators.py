@@ -31,9 +31,9 @@ KINDS: list[Requests] = [
     ConversationRequests("conversation", count=2, turns=3, turn_tokens=5, new_tokens=4),
     QuestionRequests("questions", documents=2, document_tokens=20, questions=3, question_tokens=2, new_tokens=1),
     PlainRequests(count=2, prompt_tokens=6, new_tokens=3, name="plain", temperature=1.0),
-    MixedRequests("mixed", count=4, shortest_prompt=2, longest_prompt=9, fewest_new=1, most_new=5),
     RepeatingRequests("repeating", count=2, passage_tokens=5, repeats=3, new_tokens=8, temperature=0.0),
     JsonRequests("json", str(DATA / "json_tasks.jsonl"), new_tokens=9),
+    MixedRequests("mixed", count=4, shortest_prompt=2, longest_prompt=9, fewest_new=1, most_new=5),
 ]
 
 
