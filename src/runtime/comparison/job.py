@@ -65,6 +65,9 @@ class Comparison:
         return interrupt.requested
 
     def report(self, console: Console) -> None:
+        if not self.metrics.results:
+            console.print("interrupted before any requests had been served in all variants", highlight=False)
+            return
         print_table(console, self.metrics.results, self._workload.columns)
         free = self._workload.may_differ
         which = f"all variants but {', '.join(free)}" if free else "all variants"

@@ -127,3 +127,12 @@ def test_an_interruption_keeps_the_trials_so_far(compare: Callable, monkeypatch:
         ("llama-1m", "radix"),
     ]
     assert (folder / "comparison.png").exists() and "rwkv7" not in outcome.out
+
+
+def test_an_interruption_of_the_first_trial_claims_nothing(compare: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt = DeferredInterrupt()
+    interrupt.requested = True
+    monkeypatch.setattr("runtime.comparison.job.DeferredInterrupt", lambda: interrupt)
+    outcome, folder = compare("prefix_sharing")
+    assert outcome.code == 130 and rows(folder) == []
+    assert "interrupted before" in outcome.out and "token for token" not in outcome.out
