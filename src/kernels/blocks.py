@@ -100,3 +100,53 @@ def decode_blocks(p_block, m_block, o_half, o_lane, FORMAT: tl.constexpr):
     else:
         tl.static_assert(FORMAT == "Q8_0")
         return decode_q8_0(p_block, m_block, o_half, o_lane)
+
+
+@triton.constexpr_function
+def quants_at(FORMAT):
+    """Bytes of a block in front of its quants."""
+    return BlockFormat[FORMAT].block_bytes - (32 if FORMAT == "Q8_0" else 16)
+
+
+@triton.jit
+def word_at(p_bytes):
+    """The address of four bytes, as one of an i32. It need not be aligned."""
+    return p_bytes.to(tl.pointer_type(tl.int32), bitcast=True)
+
+
+@triton.jit
+def half_of(b_word, PART: tl.constexpr):
+    """The low (0) or high (1) f16 of words, as f32."""
+    return (b_word >> (16 * PART)).to(tl.int16).to(tl.float16, bitcast=True).to(tl.float32)
+
+
+@triton.jit
+def decode_turned(p_block, FORMAT: tl.constexpr, BLOCKS: tl.constexpr):
+    """p_block [BLOCKS, N] to f32 weights [BLOCKS * 32, N]: rows of a weight side by side.
+
+    Only words are turned, each of four or eight weights, and what is done to a weight then takes the scales of as many
+    rows at once as a vector holds. On processors that load words from any address.
+    """
+    N: tl.constexpr = p_block.shape[1]
+    b_head = tl.load(word_at(p_block))  # [BLOCKS, N]: d, and m or the first quants
+    b_scale = half_of(b_head, 0)[:, None, None, None, :]
+    o_byte = tl.arange(0, 4)[None, None, None, :, None]
+    HALVES: tl.constexpr = 1 if FORMAT == "Q8_0" else 2
+    WORDS: tl.constexpr = 8 // HALVES
+    p_word = word_at(p_block + quants_at(FORMAT))[:, :, None] + tl.arange(0, WORDS)[None, None, :]
+    b_word = tl.trans(tl.load(p_word), 0, 2, 1)[:, None, :, None, :]  # [BLOCKS, 1, WORDS, 1, N]
+    if FORMAT == "Q8_0":
+        b_out = b_scale * ((b_word << (24 - 8 * o_byte)) >> 24).to(tl.float32)
+    else:
+        o_half = tl.arange(0, 2)[None, :, None, None, None]
+        b_quant = (b_word >> (8 * o_byte + 4 * o_half)) & 15  # [BLOCKS, 2, 4, 4, N]
+        if FORMAT == "Q5_0" or FORMAT == "Q5_1":
+            o_lane = 16 * o_half + 4 * tl.arange(0, 4)[None, None, :, None, None] + o_byte
+            b_fifth = tl.load(word_at(p_block + (quants_at(FORMAT) - 4)))[:, None, None, None, :]
+            b_quant |= ((b_fifth >> o_lane) & 1) << 4
+        if FORMAT == "Q4_1" or FORMAT == "Q5_1":
+            b_min = half_of(b_head, 1)[:, None, None, None, :]
+        else:
+            b_min = (-8.0 if FORMAT == "Q4_0" else -16.0) * b_scale
+        b_out = b_scale * b_quant.to(tl.float32) + b_min
+    return tl.reshape(b_out, [BLOCKS * 32, N])

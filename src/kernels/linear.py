@@ -25,15 +25,15 @@ from kernels.targets import target_of
 @triton.jit(do_not_specialize=["T"])
 def linear_kernel(
     p_x, p_weight, p_bias, p_out, T, N, K,
-    FORMAT: tl.constexpr, ACTIVATION: tl.constexpr, FEW_ROWS: tl.constexpr, EVEN_K: tl.constexpr,
+    FORMAT: tl.constexpr, ACTIVATION: tl.constexpr, FORM: tl.constexpr, EVEN_K: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     o_t = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    o_n = weight_rows(FEW_ROWS, BLOCK_N)
+    o_n = weight_rows(FORM, BLOCK_N)
     m_n = o_n < N
     b_out = product(
         p_x, p_weight, tl.minimum(o_t, T - 1), tl.minimum(o_n, N - 1), K,
-        FORMAT, FEW_ROWS, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K,
+        FORMAT, FORM, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K,
     )  # [BLOCK_M, BLOCK_N]  # fmt: skip
     if p_bias is not None:
         b_out += tl.load(p_bias + o_n, mask=m_n, other=0.0).to(tl.float32)[None, :]

@@ -81,7 +81,7 @@ def activate(b_z, ACTIVATION: tl.constexpr):
 def branch_program(
     p_x, p_weight, p_bias, p_out, i_n, T,
     N: tl.constexpr, K: tl.constexpr, FORMAT: tl.constexpr, ACTIVATION: tl.constexpr, STEPS: tl.constexpr,
-    FEW_ROWS: tl.constexpr, EVEN_K: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+    FORM: tl.constexpr, EVEN_K: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """Program i_n of out [T, N] = activation(x [T, K] @ weight [N, K].T + bias)."""
     o_t = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -89,11 +89,11 @@ def branch_program(
     for tile in range(i_n * STEPS, tl.minimum(i_n * STEPS + STEPS, TILES)):
         o_n = tl.arange(0, BLOCK_N).to(tl.int64)
         # Long rows are read from far apart, as by matmul.weight_rows; short ones as one stream.
-        o_n = tile + o_n * TILES if FEW_ROWS and STEPS == 1 else tile * BLOCK_N + o_n
+        o_n = tile + o_n * TILES if FORM == "rows" and STEPS == 1 else tile * BLOCK_N + o_n
         m_n = o_n < N
         b_out = product(
             p_x, p_weight, tl.minimum(o_t, T - 1), tl.minimum(o_n, N - 1), K,
-            FORMAT, FEW_ROWS, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K,
+            FORMAT, FORM, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K,
         )  # [BLOCK_M, BLOCK_N]  # fmt: skip
         if p_bias is not None:
             b_out += tl.load(p_bias + o_n, mask=m_n, other=0.0)[None, :]
@@ -104,7 +104,7 @@ def branch_program(
 @triton.jit(do_not_specialize=["T"])
 def branches_kernel(
     p_x, p_weight, p_bias, p_out, T, BRANCHES: tl.constexpr,
-    FEW_ROWS: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    FORM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
     """Pointers are tuples, one of each for every branch."""
     i_n = tl.program_id(1)
@@ -113,7 +113,7 @@ def branches_kernel(
             branch_program(
                 p_x[i], p_weight[i], p_bias[i], p_out[i], i_n - BRANCHES[i].first, T,
                 BRANCHES[i].rows, BRANCHES[i].depth, BRANCHES[i].format, BRANCHES[i].activation, BRANCHES[i].steps,
-                FEW_ROWS, BRANCHES[i].even_k, BLOCK_M, BLOCK_N, BRANCHES[i].block_k,
+                FORM, BRANCHES[i].even_k, BLOCK_M, BLOCK_N, BRANCHES[i].block_k,
             )  # fmt: skip
 
 
@@ -128,9 +128,9 @@ def multiply(products: list[Product], invariant: bool) -> None:
     for x, weight, _, out, activation in products:
         N, K = out.shape[1], x.shape[1]
         block_k = min(tile.block_k, max(32, triton.next_power_of_2(K)))
-        steps = max(1, STEP_WEIGHTS // (tile.block_n * K)) if tile.few_rows else 1
+        steps = max(1, STEP_WEIGHTS // (tile.block_n * K)) if tile.form == "rows" else 1
         last = first + triton.cdiv(N, tile.block_n * steps)
-        even_k = is_even(tile.few_rows, K, block_k)
+        even_k = is_even(tile.form, K, block_k)
         branches.append(Branch(N, K, weight.format, activation, even_k, block_k, steps, first, last))
         first = last
     branches_kernel[(triton.cdiv(T, tile.block_m), first)](
@@ -138,7 +138,7 @@ def multiply(products: list[Product], invariant: bool) -> None:
         tuple(product.weight.data for product in products),
         tuple(product.bias for product in products),
         tuple(product.out for product in products),
-        T, tuple(branches), tile.few_rows, tile.block_m, tile.block_n,
+        T, tuple(branches), tile.form, tile.block_m, tile.block_n,
         num_warps=meta.num_warps, num_stages=meta.num_stages,
     )  # fmt: skip
 

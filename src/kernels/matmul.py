@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.blocks import block_bytes, decode_blocks, load_or_zero
+from kernels.blocks import block_bytes, decode_blocks, decode_turned, load_or_zero
 from kernels.targets import Target
 
 
@@ -30,6 +30,7 @@ class MatmulMeta(NamedTuple):
     row_k: int  # dense weights: columns a step (packed: 16 lanes, two weights a lane)
     row_tile: int  # f32 accumulators it may hold: bounds row_m * row_n * row_k
     packed_tile: int  # the same for packed weights and an x of 16 bits, which more of their rows share once it is f32
+    turned: bool  # packed weights of tile_product are decoded as columns: where words may lie at any address
     tile_m: int
     tile_n: int
     tile_k: int
@@ -40,7 +41,7 @@ class MatmulMeta(NamedTuple):
 class Tile(NamedTuple):
     """The constexpr arguments of one product."""
 
-    few_rows: bool
+    form: str  # "rows", or "tiles", or "turned" tiles
     even_k: bool
     block_m: int
     block_n: int
@@ -51,9 +52,9 @@ class Tile(NamedTuple):
         return triton.cdiv(rows, self.block_m), triton.cdiv(columns, self.block_n)
 
 
-def is_even(few_rows: bool, depth: int, block_k: int) -> bool:
+def is_even(form: str, depth: int, block_k: int) -> bool:
     """EVEN_K of a product over `depth` columns."""
-    return depth % (2 * block_k if few_rows else block_k) == 0
+    return depth % (2 * block_k if form == "rows" else block_k) == 0
 
 
 def choose_tile(meta: MatmulMeta, x: Tensor, packed: bool, invariant: bool) -> Tile:
@@ -62,23 +63,24 @@ def choose_tile(meta: MatmulMeta, x: Tensor, packed: bool, invariant: bool) -> T
     rows, depth = x.shape
     if rows > meta.few_rows and not invariant:
         block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))
-        return Tile(False, is_even(False, depth, meta.tile_k), block_m, meta.tile_n, meta.tile_k)
+        form = "turned" if meta.turned else "tiles"
+        return Tile(form, is_even(form, depth, meta.tile_k), block_m, meta.tile_n, meta.tile_k)
     block_k = 16 if packed else meta.row_k
     block_m = min(triton.next_power_of_2(rows), meta.row_m * (2 if packed else 1))
     accumulators = meta.packed_tile if packed and x.itemsize == 2 else meta.row_tile
     block_n = max(1, min(meta.row_n, accumulators // (block_m * block_k)))
-    return Tile(True, is_even(True, depth, block_k), block_m, block_n, block_k)
+    return Tile("rows", is_even("rows", depth, block_k), block_m, block_n, block_k)
 
 
 @triton.jit
-def weight_rows(FEW_ROWS: tl.constexpr, BLOCK_N: tl.constexpr):
+def weight_rows(FORM: tl.constexpr, BLOCK_N: tl.constexpr):
     """Rows of the weight of this program, int64.
 
     Few rows of x: rows far apart, so that programs that run one after the other read BLOCK_N long streams.
     (Short streams, side by side, defeat the prefetchers of CPUs.)
     """
     i_n = tl.program_id(1).to(tl.int64)
-    if FEW_ROWS:
+    if FORM == "rows":
         return i_n + tl.arange(0, BLOCK_N) * tl.num_programs(1)
     else:
         return i_n * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -127,10 +129,14 @@ def rows_product(
 @triton.jit
 def tile_product(
     p_x, p_weight, o_t, o_n, K,
-    FORMAT: tl.constexpr, EVEN_K: tl.constexpr,
+    FORMAT: tl.constexpr, TURNED: tl.constexpr, EVEN_K: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
-    """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32. f32 activations multiply in full f32."""
+    """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32. f32 activations multiply in full f32.
+
+    TURNED: packed weights are decoded to [BLOCK_K, BLOCK_N] at once, and up to 32 rows of x, of which to decode is a
+    large part, multiply in f32 whatever their type.
+    """
     b_acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
     o_k = tl.arange(0, BLOCK_K)
     for k in range(0, K, BLOCK_K):
@@ -138,34 +144,43 @@ def tile_product(
         b_x = load_or_zero(p_x + o_t[:, None] * K + k + o_k[None, :], m_k)  # [BLOCK_M, BLOCK_K]
         if FORMAT == "dense":
             b_w = load_or_zero(p_weight + o_n[:, None] * K + k + o_k[None, :], m_k)  # [BLOCK_N, BLOCK_K]
+            b_w = tl.trans(b_w.to(b_x.dtype))
+        elif TURNED:
+            # Behind the last block x is zero.
+            o_b = tl.minimum(k // 32 + tl.arange(0, BLOCK_K // 32), K // 32 - 1)[:, None]
+            p_block = p_weight + (o_n[None, :] * (K // 32) + o_b) * block_bytes(FORMAT)
+            b_w = decode_turned(p_block, FORMAT, BLOCK_K // 32)
+            if BLOCK_M <= 32:
+                b_x = b_x.to(tl.float32)
+            b_w = b_w.to(b_x.dtype)
         else:
             o_b = k // 32 + tl.arange(0, BLOCK_K // 32)[None, :, None, None]
             o_half = tl.arange(0, 2)[None, None, :, None]
             o_lane = tl.arange(0, 16)[None, None, None, :]
             p_block = p_weight + (o_n[:, None, None, None] * (K // 32) + o_b) * block_bytes(FORMAT)
             b_w = decode_blocks(p_block, None if EVEN_K else o_b < K // 32, o_half, o_lane, FORMAT)
-            b_w = tl.reshape(b_w, [BLOCK_N, BLOCK_K])
-        b_acc = tl.dot(b_x, tl.trans(b_w.to(b_x.dtype)), b_acc, input_precision="ieee")
+            b_w = tl.trans(tl.reshape(b_w, [BLOCK_N, BLOCK_K]).to(b_x.dtype))
+        b_acc = tl.dot(b_x, b_w, b_acc, input_precision="ieee")
     return b_acc
 
 
 @triton.jit
 def product(
-    p_x, p_weight, o_t, o_n, K, FORMAT: tl.constexpr, FEW_ROWS: tl.constexpr, EVEN_K: tl.constexpr,
+    p_x, p_weight, o_t, o_n, K, FORMAT: tl.constexpr, FORM: tl.constexpr, EVEN_K: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32, in the form that was chosen."""
-    if FEW_ROWS:
+    if FORM == "rows":
         return rows_product(p_x, p_weight, o_t, o_n, K, FORMAT, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
     else:
-        return tile_product(p_x, p_weight, o_t, o_n, K, FORMAT, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
+        return tile_product(p_x, p_weight, o_t, o_n, K, FORMAT, FORM == "turned", EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
 
 
 # The CPU's are measured (two cores of Zen 5, two of Emerald Rapids). Those of GPUs compile, but have never run on one.
 META: dict[Target, MatmulMeta] = {
-    "cpu": MatmulMeta(8, 4, 8, 16, 256, 512, 256, 64, 64, 1, 1),
-    "sm_80": MatmulMeta(0, 1, 1, 16, 16, 16, 64, 64, 64, 4, 3),
-    "sm_90": MatmulMeta(0, 1, 1, 16, 16, 16, 64, 64, 64, 4, 3),
-    "sm_100": MatmulMeta(0, 1, 1, 16, 16, 16, 64, 64, 64, 4, 3),
-    "gfx942": MatmulMeta(0, 1, 1, 16, 16, 16, 64, 64, 64, 4, 2),
+    "cpu": MatmulMeta(8, 4, 8, 16, 256, 512, True, 256, 64, 64, 1, 1),
+    "sm_80": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 4, 3),
+    "sm_90": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 4, 3),
+    "sm_100": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 4, 3),
+    "gfx942": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 4, 2),
 }

@@ -22,17 +22,17 @@ from kernels.targets import target_of
 @triton.jit(do_not_specialize=["T"])
 def swiglu_kernel(
     p_x, p_gate, p_up, p_out, T, N, K,
-    GATE_FORMAT: tl.constexpr, UP_FORMAT: tl.constexpr, FEW_ROWS: tl.constexpr, EVEN_K: tl.constexpr,
+    GATE_FORMAT: tl.constexpr, UP_FORMAT: tl.constexpr, FORM: tl.constexpr, EVEN_K: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     o_t = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
-    o_n = weight_rows(FEW_ROWS, BLOCK_N)
+    o_n = weight_rows(FORM, BLOCK_N)
     o_x = tl.minimum(o_t, T - 1)
     o_w = tl.minimum(o_n, N - 1)
     b_gate = product(
-        p_x, p_gate, o_x, o_w, K, GATE_FORMAT, FEW_ROWS, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K
+        p_x, p_gate, o_x, o_w, K, GATE_FORMAT, FORM, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K
     )  # [BLOCK_M, BLOCK_N]
-    b_up = product(p_x, p_up, o_x, o_w, K, UP_FORMAT, FEW_ROWS, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)  # [BLOCK_M, BLOCK_N]
+    b_up = product(p_x, p_up, o_x, o_w, K, UP_FORMAT, FORM, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)  # [BLOCK_M, BLOCK_N]
     b_out = b_gate * tl.sigmoid(b_gate) * b_up
     p_tile = p_out + o_t[:, None] * N + o_n[None, :]
     tl.store(p_tile, b_out.to(p_out.dtype.element_ty), mask=(o_t < T)[:, None] & (o_n < N)[None, :])

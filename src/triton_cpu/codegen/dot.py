@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from triton_cpu.codegen.elementwise import convert_float
@@ -18,6 +18,8 @@ from triton_cpu.codegen.evaluation import Buffer, Index
 from triton_cpu.codegen.lanes import BYTES, Lane, Pointer, integer, is_float
 from triton_cpu.codegen.nest import Nests
 from triton_cpu.codegen.prefetch import NextTile
+from triton_cpu.codegen.shapes import row_major
+from triton_cpu.codegen.turn import is_plain_load, transposed, turned_quarter
 from triton_cpu.ttir import Op, Value
 
 _ACCUMULATORS = 16  # vector registers that hold a block of the result
@@ -83,19 +85,11 @@ def _accumulator(g: Nests, op: Op, c: Value) -> Buffer:
 def _left_reader(g: Nests, a: Value, p: Product) -> Reader:
     """How to read an element (or word of a pair) of the left operand, to be broadcast: k contiguous, from where it
     lies already if nothing has to be done to it."""
-    if not p.pairs and a.type.elem == p.elem and _is_plain_load(g, a) and g.best_axis(a.type.shape, [a]) == 1:
+    if not p.pairs and a.type.elem == p.elem and is_plain_load(g, a) and g.best_axis(a.type.shape, [a]) == 1:
         return lambda row, k: _lane(g.evaluate(a, (row, k)))
     packed = _packed(g, a, (p.m, p.k), p.elem)
     words = Buffer(packed.ref, "i32", "", (p.m, p.k // 2), (packed.strides[0] // 2, 1)) if p.pairs else packed
     return lambda row, k: _lane(g.read(words, (row, k)))
-
-
-def _is_plain_load(g: Nests, value: Value) -> bool:
-    """Whether a tile is just loaded, or loaded and transposed, without a mask."""
-    while value not in g.buffers and value.op is not None and value.op.name == "tt.trans":
-        value = value.op.operands[0]
-    op = value.op
-    return value not in g.buffers and op is not None and op.name == "tt.load" and len(op.operands) == 1
 
 
 def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
@@ -125,7 +119,7 @@ def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
 
 def _packed(g: Nests, value: Value, shape: tuple[int, ...], elem: str) -> Buffer:
     """A row-major copy of an operand, or the tile it lies in already."""
-    existing = g.buffers.get(value)
+    existing = _lies(g, value)
     if existing is not None and existing.elem == elem and existing.strides[1] == 1:
         return existing
     axis = g.best_axis(shape, [value])
@@ -137,6 +131,17 @@ def _packed(g: Nests, value: Value, shape: tuple[int, ...], elem: str) -> Buffer
     return buffer
 
 
+def _lies(g: Nests, value: Value) -> Buffer | None:
+    """Where a matrix lies that is in memory, perhaps as a tile of another shape."""
+    shape = value.type.shape
+    while value not in g.buffers and value.op is not None and value.op.name == "tt.reshape":
+        value = value.op.operands[0]
+    found = g.buffers.get(value)
+    if found is None or found.shape == shape or found.strides != row_major(found.shape):
+        return found
+    return replace(found, shape=shape, strides=row_major(shape))
+
+
 def convert(g: Nests, lane: Lane, elem: str) -> Lane:
     return convert_float(g, lane, elem) if is_float(elem) else g.widen_integer(lane, elem)
 
@@ -146,7 +151,7 @@ def _transpose(g: Nests, value: Value, buffer: Buffer, pairs: bool) -> None:
     word is a number, or two bf16 that follow each other: those stay together in ``pairs``, and become two f32 else."""
     side = g.lanes
     depth, columns = value.type.shape
-    plain = _is_plain_load(g, value)
+    plain = is_plain_load(g, value)
     halves = plain and value.type.elem == "bf16" and buffer.elem == "f32" and depth >= 2 * side
     per_word = 2 if pairs or halves else 1
     quarters = plain and BYTES[value.type.elem] * per_word == 4 and (value.type.elem == buffer.elem or per_word == 2)
@@ -176,29 +181,16 @@ def _split_halves(g: Nests, words: str) -> list[str]:
 
 
 def _turned_quarters(g: Nests, value: Value, first_row: Lane, first_column: Lane, per_word: int) -> list[str]:
-    """The rows of a square of plain loads. Memory puts quarters of columns 0, 4, 8... side by side, and of 1, 5, 9...:
-    only squares of four words are left to be turned in registers."""
+    """The rows of a square of plain loads, four at a time."""
     side, found = g.lanes, []
     word = "i32" if per_word == 2 else "float"
     for quarter in range(side // 4):
-        row, mixed = g.add(first_row, integer(4 * per_word * quarter)), []
-        for i in range(4):
-            g.width = 4 * per_word
-            parts = [
-                g.vector(g.lane(value, (g.lane_index(row), g.add(first_column, integer(j))))) for j in range(i, side, 4)
-            ]
-            if per_word == 2:
-                parts = [g.b.emit(f"bitcast <8 x bfloat> {part} to <4 x i32>") for part in parts]
-            size = 4
-            while len(parts) > 1:
-                order, half = ", ".join(f"i32 {j}" for j in range(2 * size)), f"<{size} x {word}>"
-                parts = [
-                    g.b.emit(f"shufflevector {half} {low}, {half} {high}, <{2 * size} x i32> <{order}>")
-                    for low, high in zip(parts[0::2], parts[1::2], strict=True)
-                ]
-                size *= 2
-            mixed += parts
-        found += _transposed(g, mixed, f"<{side} x {word}>", side)
+        row, columns = g.add(first_row, integer(4 * per_word * quarter)), []
+        g.width = 4 * per_word
+        for j in range(side):
+            column = g.vector(g.lane(value, (g.lane_index(row), g.add(first_column, integer(j)))))
+            columns.append(g.b.emit(f"bitcast <8 x bfloat> {column} to <4 x i32>") if per_word == 2 else column)
+        found += turned_quarter(g, columns, word)
     return found
 
 
@@ -219,26 +211,7 @@ def _turned_columns(g: Nests, value: Value, first_row: Lane, first_column: Lane,
             both = g.b.emit(f"shufflevector {half} {vector}, {half} {following}, <{2 * side} x i32> <{order}>")
             vector = g.b.emit(f"bitcast <{2 * side} x bfloat> {both} to <{side} x i32>")
         read.append(vector)
-    return _transposed(g, read, g.vector_type(elem), side)
-
-
-def _transposed(g: Nests, rows: list[str], type: str, width: int) -> list[str]:
-    """Squares of lanes, side by side in as many vectors as a square has rows, each transposed in rounds of two-input
-    shuffles."""
-    step = 1
-    while step < len(rows):
-        swapped = list(rows)
-        for i in range(len(rows)):
-            if i & step:
-                continue
-            low = ", ".join(f"i32 {j if not j & step else width + j - step}" for j in range(width))
-            high = ", ".join(f"i32 {j + step if not j & step else width + j}" for j in range(width))
-            pair = f"{type} {rows[i]}, {type} {rows[i + step]}"
-            swapped[i] = g.b.emit(f"shufflevector {pair}, <{width} x i32> <{low}>")
-            swapped[i + step] = g.b.emit(f"shufflevector {pair}, <{width} x i32> <{high}>")
-        rows = swapped
-        step *= 2
-    return rows
+    return transposed(g, read, g.vector_type(elem), side)
 
 
 def _micro_kernels(g: Nests, p: Product, left: Reader, right: Buffer, into: Buffer, following: NextTile) -> None:

@@ -15,6 +15,7 @@ from triton_cpu.codegen.memory import ZEROS_DEFINITION
 from triton_cpu.codegen.nest import Nests
 from triton_cpu.codegen.plan import LAZY, Planner
 from triton_cpu.codegen.reduction import emit_reduce, emit_scan
+from triton_cpu.codegen.turn import turned
 from triton_cpu.ttir import Block, Function, Op
 
 MAX_FRAME_BYTES = 3 << 20  # worker threads of the pool have stacks of 8 MiB or so
@@ -114,7 +115,7 @@ class Generator(Nests):
         for result in op.results:
             if result.type.is_tile:
                 if result in self.plan.materialised:
-                    self.buffers[result] = self.materialise(result)
+                    self.buffers[result] = turned(self, result) or self.materialise(result)
             elif op.name == "arith.constant":
                 self.scalars[result] = self.evaluate_constant(op)
             elif op.name == "tt.unsplat":
