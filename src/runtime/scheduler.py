@@ -208,11 +208,12 @@ class InferenceScheduler:
 
     def _cuts(self, sequence: Sequence, known: int) -> list[int]:
         """Where snapshots of a recurrent state pay: where others went another way, and before the prompt's last token,
-        for whoever asks the same again. (Pages need none: they can be cut anywhere.)"""
+        for whoever asks the same again. (Pages need none: they can be cut anywhere.) The latter puts the first new
+        token off by a step, so it is not taken while others wait for the same steps."""
         if self.store.index is None or self.store.memory.truncates:
             return []
         cuts: list[int] = []
-        for length in sorted((known, len(sequence.tokens) - 1)):
+        for length in sorted((known,) if self.waiting else (known, len(sequence.tokens) - 1)):
             if length >= (cuts[-1] if cuts else sequence.computed) + self.store.snapshot_gap:
                 cuts.append(length)
         return cuts

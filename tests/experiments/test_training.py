@@ -145,7 +145,8 @@ def logits_here(loaded: LoadedModel, tokens: list[int]) -> torch.Tensor:
         memory = KVCache(loaded.config, 4, 32, torch.float32, cpu)
     else:
         memory = StateCache(loaded.config, 4, 0, cpu)
-    batch = make_batch([SequenceStep(tokens, 0, [0, 1, 2, 3], len(tokens))], memory.block_size)
+    blocks = range(-(-len(tokens) // memory.block_size))
+    batch = make_batch([SequenceStep(tokens, 0, blocks, len(tokens))], memory.block_size)
     return ModelExecutor(loaded.model, memory, load_ops("reference")).step(batch)
 
 

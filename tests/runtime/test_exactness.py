@@ -79,8 +79,9 @@ def fresh(watched: Watched, wanted: list[Request]) -> list[int]:
 
 
 def prefix_hit(watched: Watched, wanted: list[Request]) -> list[int]:
-    fresh(watched, wanted)
-    watched.run()
+    for request in wanted:
+        watched.engine.submit(request)
+        watched.run()
     numbers = fresh(watched, wanted)
     watched.run()
     assert all(

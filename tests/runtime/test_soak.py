@@ -67,6 +67,7 @@ def random_request(choice: random.Random, handles: list[Handle]) -> Request:
 
 @pytest.mark.parametrize(("model", "blocks"), [("llama-1m", 24), ("rwkv7-1m", 7)])
 def test_a_long_day_leaves_nothing_behind(model: str, blocks: int) -> None:
+    others = count_sequences()
     assembly = assembled(model, *SETTINGS, f"cache.blocks={blocks}")
     engine = assembly.engine()
     choice = random.Random(7)
@@ -99,7 +100,15 @@ def test_a_long_day_leaves_nothing_behind(model: str, blocks: int) -> None:
     handles += [engine.handle(number) for number in kept]
     for handle in handles:
         engine.release(handle)
+    del request
     assert_empty(engine, blocks)
+    assert count_sequences() <= others
+
+
+def count_sequences() -> int:
+    """In memory, reachable or not."""
+    gc.collect()
+    return sum(type(thing) is Sequence for thing in gc.get_objects())
 
 
 def note(events: list, unfinished: set[int], reasons: dict[str, int]) -> None:  # type: ignore[type-arg]
@@ -132,5 +141,3 @@ def assert_empty(engine: Engine, blocks: int) -> None:
     engine.store.index.clear()
     assert engine.ledger() == (blocks, 0, 0, blocks)
     assert not engine._sequences and not engine._handles and engine.scheduler.is_idle
-    gc.collect()
-    assert not [thing for thing in gc.get_objects() if type(thing) is Sequence]
