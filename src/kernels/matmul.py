@@ -33,6 +33,7 @@ class MatmulMeta(NamedTuple):
     turned: bool  # packed weights of tile_product are decoded as columns: where words may lie at any address
     tile_m: int
     tile_n: int
+    thin_n: int  # tile_n for up to 32 rows of x: tiles take less time, and more of them spread better
     tile_k: int
     num_warps: int
     num_stages: int
@@ -64,7 +65,8 @@ def choose_tile(meta: MatmulMeta, x: Tensor, packed: bool, invariant: bool) -> T
     if rows > meta.few_rows and not invariant:
         block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))
         form = "turned" if meta.turned else "tiles"
-        return Tile(form, is_even(form, depth, meta.tile_k), block_m, meta.tile_n, meta.tile_k)
+        block_n = meta.thin_n if block_m <= 32 else meta.tile_n
+        return Tile(form, is_even(form, depth, meta.tile_k), block_m, block_n, meta.tile_k)
     block_k = 16 if packed else meta.row_k
     block_m = min(triton.next_power_of_2(rows), meta.row_m * (2 if packed else 1))
     accumulators = meta.packed_tile if packed and x.itemsize == 2 else meta.row_tile
@@ -178,9 +180,9 @@ def product(
 
 # The CPU's are measured (two cores of Zen 5, two of Emerald Rapids). Those of GPUs compile, but have never run on one.
 META: dict[Target, MatmulMeta] = {
-    "cpu": MatmulMeta(8, 4, 8, 16, 256, 512, True, 256, 64, 64, 1, 1),
-    "sm_80": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 4, 3),
-    "sm_90": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 4, 3),
-    "sm_100": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 4, 3),
-    "gfx942": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 4, 2),
+    "cpu": MatmulMeta(8, 4, 8, 16, 256, 512, True, 256, 64, 32, 64, 1, 1),
+    "sm_80": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 64, 4, 3),
+    "sm_90": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 64, 4, 3),
+    "sm_100": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 64, 4, 3),
+    "gfx942": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 64, 4, 2),
 }
