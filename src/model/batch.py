@@ -40,8 +40,8 @@ class SequenceStep(NamedTuple):
     """One sequence's part of a step: `tokens` come after the `cached` ones; `blocks` are its cache blocks,
     enough for all of them; logits are wanted for the last `n_logits` tokens.
 
-    lookahead: tokens of further steps that may be taken back, and this step's with them: a recurrent state then writes
-    none of them before.
+    lookahead: tokens of further steps that may be taken back, and all but the first of this one with them: a recurrent
+    state writes none of them before.
     """
 
     tokens: Sequence[int]

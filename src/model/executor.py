@@ -1,6 +1,7 @@
 """One function for prefill, chunked prefill, decode and verification: a batch in, logits out."""
 
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic
 
@@ -15,7 +16,7 @@ from model.step_graph import StepGraph, StepShape, graph_shape
 @dataclass
 class DecodeTiming:
     """Where the time of replayed steps went: `seconds` in all, `replay_seconds` of it in native launches; the rest is
-    Python. The first step of each shape, which captures its launches, is not counted."""
+    Python. The first step of each shape and mode, which captures its launches, is not counted."""
 
     steps: int = 0
     seconds: float = 0.0
@@ -26,7 +27,8 @@ class ModelExecutor(Generic[Memory]):
     """Runs batches of one model on one cache.
 
     Batches of a few tokens a sequence (decode, verification of drafts) are padded to a few shapes and replayed
-    natively from launches captured at the first such batch; all others are launched as they come.
+    natively from launches captured at the first such batch, for each mode of the cache; all others are launched as they
+    come.
     """
 
     def __init__(self, model: Model[Memory], cache: Memory, ops: Ops) -> None:
@@ -35,7 +37,7 @@ class ModelExecutor(Generic[Memory]):
         self.ops = ops
         self.decode_timing = DecodeTiming()
         self._table_width = min(-(-model.max_context // cache.block_size), cache.num_blocks)
-        self._graphs: dict[StepShape, StepGraph[Memory]] = {}
+        self._graphs: dict[tuple[StepShape, Hashable], StepGraph[Memory]] = {}
 
     def step(self, batch: Batch) -> Tensor:
         """Run the batch (tensors on the CPU); return logits f32 [L, vocab_size] on the model's device.
@@ -51,10 +53,11 @@ class ModelExecutor(Generic[Memory]):
         shape = graph_shape(batch)
         if shape is None:
             return self.model.forward(batch.to(self.model.device), self.cache, self.ops)
-        if shape not in self._graphs:
-            self._graphs[shape] = StepGraph(self.model, self.cache, self.ops, shape, self._table_width)
-            return self._graphs[shape].capture(batch)
-        logits, replay_seconds = self._graphs[shape].replay(batch)
+        key = shape, self.cache.mode
+        if key not in self._graphs:
+            self._graphs[key] = StepGraph(self.model, self.cache, self.ops, shape, self._table_width)
+            return self._graphs[key].capture(batch)
+        logits, replay_seconds = self._graphs[key].replay(batch)
         self.decode_timing.steps += 1
         self.decode_timing.replay_seconds += replay_seconds
         self.decode_timing.seconds += time.perf_counter() - started

@@ -22,6 +22,7 @@ class KVCache:
     layout = "kv:layer,head,token"
     truncates = True
     rollback = 1 << 30  # tokens: all
+    mode = None
 
     def __init__(
         self, config: LlamaConfig, num_blocks: int, block_size: int, dtype: torch.dtype, device: torch.device

@@ -1,6 +1,6 @@
 """A sequence's memory as the runtime sees it: pages of keys and values, or a recurrent state, behind one protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -19,9 +19,10 @@ class SequenceMemory(Protocol):
 
     A recurrent state holds a sequence of any length, so a state is one block that is never full. layout: how saved
     tensors are laid out; truncates: whether what is kept of a sequence holds what is kept of each of its prefixes
-    (true of keys and values, not of a state). rollback: drafts that a sequence may have in a step: of a step of at most
-    1 + rollback tokens (with those that the batch looks ahead to) all can be taken back, of a longer one none; the next
-    batch says so by what it calls cached.
+    (true of keys and values, not of a state). rollback: drafts that a sequence may have in a step. Of a step of at most
+    1 + rollback tokens, with those that the batch looks ahead to, all but the first can be taken back; of a longer one
+    only the tokens that it looked ahead to, once they are fed; nothing of what came before. The next batch says so by
+    what it calls cached, which ends the looking ahead.
     """
 
     num_blocks: int
@@ -29,6 +30,10 @@ class SequenceMemory(Protocol):
     layout: str
     truncates: bool
     rollback: int
+
+    @property
+    def mode(self) -> Hashable:
+        """Which launches the step takes that was prepared last, where steps of one shape do not all take the same."""
 
     def prepare(self, batch: Batch) -> None:
         """Make ready for a step of `batch` (tensors on the CPU): called before each, also before a replayed one.

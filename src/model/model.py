@@ -22,6 +22,7 @@ class Model(Protocol[Memory]):  # type: ignore[misc]
         """Run the batch, leave its traces in the cache, return logits f32 [L, vocab_size].
 
         The result is a buffer of the model, which the next call may write over. Nothing but launches of `ops` touches
-        the contents of tensors, so that the call can be captured and replayed on the same buffers.
+        the contents of tensors, so that the call can be captured and replayed on the same buffers; which launches there
+        are depends on the batch's shapes and the cache's `mode` only.
         """
         ...

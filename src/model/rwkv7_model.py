@@ -55,7 +55,7 @@ class Rwkv7:
         x, residual = work.residual, None
         for layer, state in zip(self.weights.layers, cache.layers, strict=True):
             ops.add_layer_norm(x, *layer.norm1, eps, work.normed, residual)
-            self._mix_time(layer.time_mix, batch, state, cache.plan, work, ops)
+            self._mix_time(layer.time_mix, batch, state, cache, work, ops)
             ops.add_layer_norm(work.branch, *layer.norm2, eps, work.normed, work.residual)
             (mixed,) = _shift(work.normed, layer.channel_mix.mix, batch, state.channel_shift, cache.plan, work, ops)
             x, residual = work.branch, work.residual
@@ -71,9 +71,9 @@ class Rwkv7:
         return work.logits
 
     def _mix_time(
-        self, layer: TimeMix, batch: Batch, state: LayerState, plan: StepPlan, work: Rwkv7Workspace, ops: Ops
+        self, layer: TimeMix, batch: Batch, state: LayerState, cache: StateCache, work: Rwkv7Workspace, ops: Ops
     ) -> None:
-        xs = _shift(work.normed, layer.mixes, batch, state.time_shift, plan, work, ops)  # r, k, v, w, a, g (, v)
+        xs = _shift(work.normed, layer.mixes, batch, state.time_shift, cache.plan, work, ops)  # r, k, v, w, a, g (, v)
         ops.linear(xs[0], layer.receptance, work.r)
         ops.linear(xs[1], layer.key, work.k)
         ops.linear(xs[2], layer.value, work.v)
@@ -86,23 +86,22 @@ class Rwkv7:
             work.k, work.v, work.alpha, nu, work.v_first, layer.k_k, layer.k_a, self.config.head_size,
             work.k, work.v, work.a, work.b,
         )  # fmt: skip
-        y = self._recur(batch, state, plan, work, ops)
+        y = self._recur(batch, state, cache, work, ops)
         ops.time_mix_output(
             y, work.r, work.k, work.v, work.g, layer.norm_weight, layer.norm_bias, layer.r_k, HEAD_NORM_EPS,
             work.mixed,
         )  # fmt: skip
         ops.linear(work.mixed, layer.output, work.branch)
 
-    def _recur(self, batch: Batch, state: LayerState, plan: StepPlan, work: Rwkv7Workspace, ops: Ops) -> Tensor:
+    def _recur(self, batch: Batch, state: LayerState, cache: StateCache, work: Rwkv7Workspace, ops: Ops) -> Tensor:
         """y of all tokens, f32 [T, H, N]: of sequences that go on in place, and of those whose updates are logged."""
         vectors = (work.r, work.log_w, work.k, work.v, work.a, work.b, work.y)
         r, log_w, k, v, a, b, y = (vector.unflatten(1, (-1, self.config.head_size)) for vector in vectors)
-        slots, starts, log_lens = batch.state_slots, batch.cu_seqlens, plan.log_lens
-        logs = state.log.shape[1] > 0
-        if logs:
-            ops.wkv7_fold(state.wkv, state.log, slots, plan.fold_lens)
+        slots, starts, log_lens = batch.state_slots, batch.cu_seqlens, cache.plan.log_lens
+        if cache.mode:
+            ops.wkv7_fold(state.wkv, state.log, slots, cache.plan.fold_lens)
         ops.wkv7(r, log_w, k, v, a, b, state.wkv, slots, starts, log_lens, y, batch.max_query_len)
-        if logs:
+        if cache.mode:
             ops.wkv7_delayed(r, log_w, k, v, a, b, state.wkv, state.log, slots, starts, log_lens, y)
         return y
 

@@ -2,8 +2,8 @@
 
 A slot holds, for each layer, the wkv state of its first tokens (the base), a log of the rank-1 updates of up to
 `log_size` tokens after them, and the rows that token shift looks back to: row 0 those after the base, row i those
-after log entry i. A decode step appends to the log and reads the base; the base is written only when the log is full.
-Taking back the last tokens, which speculation does, shortens the log, down to the base.
+after log entry i. A step whose tokens may be taken back appends to the log and reads the base; taking them back, which
+speculation does, shortens the log, down to the base. All others are written into the base, and so is the log before.
 """
 
 from collections.abc import Sequence
@@ -48,15 +48,19 @@ class _SlotStep(NamedTuple):
     first_row: int
     held: int
     logged: int
+    ahead: int
 
 
 class StateCache:
     """States of `num_blocks` sequences. Which slot belongs to whom is not known here, but how many tokens it has seen
     is, so that a step can be checked, and rolled back, by what its batch calls cached.
 
-    A step whose tokens, with those that its batch looks ahead to, are at most log_size goes into the log and can be
-    taken back, also when it is a sequence's first. A longer one is written into the state at once and is final.
-    log_size 0: all are, and nothing can be taken back.
+    What goes into the log: steps of several tokens, of a token with others ahead, and of those that were ahead of the
+    steps before; all as long as their tokens, with those that are ahead, are at most log_size. They can be taken back,
+    also when they are a sequence's first. Any other step is written into the state at once and is final: so plain
+    decoding costs nothing for the log. log_size 0: all are, and nothing can be taken back.
+
+    mode: whether a slot of the step that was prepared last adds to its log or has to empty it.
     """
 
     block_size = 1 << 30  # tokens: a state is never full
@@ -76,6 +80,8 @@ class StateCache:
         self.layers = [LayerState(*tensors) for tensors in zip(*parts, strict=True)]
         self._held = np.zeros(num_slots, np.int64)  # tokens that base and log together stand for
         self._logged = np.zeros(num_slots, np.int64)  # of which in the log
+        self._ahead = np.zeros(num_slots, np.int64)  # tokens to come that the slot's last steps looked ahead to
+        self.mode = False
         self._host_plan = torch.zeros(len(StepPlan._fields), num_slots, dtype=torch.int32)
         self._columns = self._host_plan.numpy()
         self._device_plan = self._host_plan.to(device)  # on a CPU: the same memory
@@ -97,7 +103,8 @@ class StateCache:
         ]  # all of them, before any is noted: a batch that is refused changes nothing
         for slot, step in zip(slots, steps, strict=True):
             self._columns[:, slot] = step[: len(StepPlan._fields)]
-            self._held[slot], self._logged[slot] = step.held, step.logged
+            self._held[slot], self._logged[slot], self._ahead[slot] = step.held, step.logged, step.ahead
+        self.mode = any(step.log_len >= 0 or step.fold_len for step in steps)
         self._settle_bases(slots, steps)
         if self._device_plan is not self._host_plan:
             self._device_plan.copy_(self._host_plan)
@@ -108,13 +115,16 @@ class StateCache:
             raise ValueError(f"slot {slot} looks ahead to {ahead} tokens, its log has room for {self.log_size}")
         cached = length - new
         read = self._left(slot, cached) if cached else 0
-        if new + ahead > self.log_size and cached:
-            return _SlotStep(DIRECT, read, read, 1 - new, length, 0)
-        if new + ahead > self.log_size:
-            return _SlotStep(FRESH, 0, -1, 1 - new, length, 0)
+        promised = int(self._ahead[slot]) if cached == self._held[slot] else 0  # taking back ends what was ahead
+        ahead = max(ahead, promised - new)
+        is_final = new + ahead > self.log_size or (new == 1 and not ahead and not promised)
+        if is_final and cached:
+            return _SlotStep(DIRECT, read, read, 1 - new, length, 0, ahead)
+        if is_final:
+            return _SlotStep(FRESH, 0, -1, 1 - new, length, 0, ahead)
         if read + new + ahead > self.log_size:
-            return _SlotStep(0, read, 0, 1, length, new)
-        return _SlotStep(read, 0, read, read + 1, length, read + new)
+            return _SlotStep(0, read, 0, 1, length, new, ahead)
+        return _SlotStep(read, 0, read, read + 1, length, read + new, ahead)
 
     def _settle_bases(self, slots: list[int], steps: list[_SlotStep]) -> None:
         """Makes the base what a log can begin anew behind: after a fold its row, after nothing all of it."""
@@ -144,7 +154,8 @@ class StateCache:
         parts = self._parts(source, logged)
         for name, part in self._parts(target, logged).items():
             part.copy_(parts[name])
-        self._held[target], self._logged[target] = self._held[source], logged
+        for numbers in (self._held, self._logged, self._ahead):
+            numbers[target] = numbers[source]
 
     def save(self, blocks: Sequence[int], tokens: int) -> dict[str, Tensor]:
         """See SequenceMemory."""
@@ -162,8 +173,7 @@ class StateCache:
         check_saved(tensors, parts)
         for name, part in parts.items():
             part.copy_(tensors[name])
-        self._held[slot] = tokens
-        self._logged[slot] = logged
+        self._held[slot], self._logged[slot], self._ahead[slot] = tokens, logged, 0
 
     def _parts(self, slot: int, logged: int) -> dict[str, Tensor]:
         """The memory of a sequence in all layers, with so many entries in its log."""

@@ -47,13 +47,18 @@ class Feed(NamedTuple):
     sequence: int
     tokens: list[int]
     wanted: int
+    lookahead: int
 
 
 def batch_of(feeds: list[Feed], done: list[int], cache: Any) -> Batch:
     pages = 64 // BLOCK_SIZE if cache.truncates else 1
     steps = [
         SequenceStep(
-            feed.tokens, done[feed.sequence], [feed.sequence + SEQUENCES * page for page in range(pages)], feed.wanted
+            feed.tokens,
+            done[feed.sequence],
+            [feed.sequence + SEQUENCES * page for page in range(pages)],
+            feed.wanted,
+            feed.lookahead,
         )
         for feed in feeds
     ]
@@ -63,11 +68,13 @@ def batch_of(feeds: list[Feed], done: list[int], cache: Any) -> Batch:
 @st.composite
 def steps(draw: st.DrawFn) -> list[Feed]:
     chosen = draw(st.lists(st.integers(0, SEQUENCES - 1), min_size=1, max_size=SEQUENCES, unique=True))
-    most, all_logits = draw(st.sampled_from([1, 2, 5])), draw(st.sampled_from([True, True, False]))
+    most, all_logits = draw(st.sampled_from([1, 1, 2, 5])), draw(st.sampled_from([True, True, False]))
+    lookahead = draw(st.sampled_from([0, 0, 1]))  # of states: the same shape with a log and without
     feeds = []
     for sequence in chosen:
         tokens = draw(st.lists(st.integers(0, 255), min_size=1, max_size=most))
-        feeds.append(Feed(sequence, tokens, len(tokens) if all_logits else draw(st.integers(0, len(tokens)))))
+        wanted = len(tokens) if all_logits else draw(st.integers(0, len(tokens)))
+        feeds.append(Feed(sequence, tokens, wanted, lookahead))
     return feeds
 
 

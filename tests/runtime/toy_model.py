@@ -31,6 +31,7 @@ class ToyPages:
     layout = "toy pages"
     truncates = True
     rollback = 1 << 30
+    mode = None
 
     def __init__(self, num_blocks: int, block_size: int) -> None:
         self.num_blocks = num_blocks
@@ -61,11 +62,13 @@ class ToyPages:
 
 class ToyStates:
     """The tokens of a sequence in one slot, in place of a recurrent state: of a step of at most 1 + rollback tokens
-    (with those that it looks ahead to) all can be taken back, until more have been fed than it looked ahead to."""
+    (with those that it looks ahead to) all but the first can be taken back, until more have been fed than it looked
+    ahead to."""
 
     block_size = 1 << 30
     layout = "toy states"
     truncates = False
+    mode = None
 
     def __init__(self, num_blocks: int, rollback: int = 0) -> None:
         self.num_blocks = num_blocks
@@ -81,7 +84,7 @@ class ToyStates:
             length, new, ahead = int(batch.context_lens[i]), end - start, int(batch.lookaheads[i])
             before = self.history([slot], length - new) if length > new else []
             if not before or new > self._ahead[slot]:
-                self._final[slot] = len(before) if new + ahead <= log_size else length
+                self._final[slot] = len(before) + 1 if new + ahead <= log_size else length
                 self._ahead[slot] = ahead
             else:
                 self._ahead[slot] -= new
