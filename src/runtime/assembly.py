@@ -45,6 +45,7 @@ from runtime.speculation.draft_model import DraftModel
 from runtime.speculation.drafter import Drafter
 from runtime.speculation.fixed_length import FixedLength
 from runtime.speculation.ngram_drafter import NgramDrafter
+from runtime.speculation.rehearsal import Parrot, Rising
 from runtime.speculation.speculative_runner import SpeculativeRunner
 from runtime.workload import RequestMaker, default_sampling, read_grammar
 
@@ -63,15 +64,7 @@ class Assembly(NamedTuple):
     draft: ModelExecutor[Any] | None = None  # a small model that guesses
 
     def engine(self) -> Engine:
-        return Engine(
-            self.executor,
-            self._store(),
-            self.config.batching,
-            self._decoder(),
-            self.loaded.encoder,
-            self.loaded.model.max_context,
-            self._enforcer,
-        )
+        return self._engine(self._decoder())
 
     def requests(self, workload: GenerationConfig) -> RequestMaker:
         """Makes the requests of a workload, with the decoder and the grammar of the settings."""
@@ -81,11 +74,40 @@ class Assembly(NamedTuple):
 
     def warm_up(self, requests: list[Request]) -> float:
         """Serves the beginnings of these requests, so that kernels are compiled and decode steps captured
-        before anything is measured. Returns the seconds it took."""
+        before anything is measured, steps with drafts among them. Returns the seconds it took."""
         start = time.perf_counter()
         self.engine().generate(replace(request, max_new_tokens=min(3, request.max_new_tokens)) for request in requests)
+        if requests and not isinstance(self.config.speculation, NoSpeculation):
+            self._rehearse(self.config.speculation, requests)
         return time.perf_counter() - start
 
+    def _rehearse(self, speculation: NgramSpeculation | DraftModelSpeculation, requests: list[Request]) -> None:
+        """Runs steps with one draft each, two, and so on, up to the tokens of a single sequence with all its drafts:
+        each of these sizes is captured for itself, while larger ones are few, and slow enough to hide it. Prompts have
+        been read before, so their beginnings are enough."""
+        most = (1 + speculation.most) // len(requests) - 1
+        sampling, length = self._sampling(), Rising(most)
+        has_model = isinstance(speculation, DraftModelSpeculation)
+        drafter = self._drafter(speculation, sampling) if has_model else Parrot(most)
+        engine = self._engine(SpeculativeRunner(sampling, drafter, length))
+        room = min(engine.context_length, engine.store.capacity) - 1
+        wanted = 2 + sum(1 + count for count in range(1, most + 1))  # if all drafts are right
+        for request in requests:
+            engine.submit(Request(request.prompt[:1], min(wanted, room), sampling=request.sampling))
+        while not engine.is_idle and not length.is_over:
+            engine.step()
+        engine.cancel_all()
+
+    def _engine(self, decoder: DecoderStrategy) -> Engine:
+        return Engine(
+            self.executor,
+            self._store(),
+            self.config.batching,
+            decoder,
+            self.loaded.encoder,
+            self.loaded.model.max_context,
+            self._enforcer,
+        )
 
     def _store(self) -> BlockStore:
         cache, memory = self.config.cache, self.executor.cache
@@ -97,15 +119,17 @@ class Assembly(NamedTuple):
         return BlockStore(memory, allocator, index, handles, cache.snapshot_gap, self.fingerprint)
 
     def _decoder(self) -> DecoderStrategy:
-        decoder = self.config.decoder
-        order = decoder.order if isinstance(decoder, SamplingConfig) else FILTERS
-        sampling = Sampling(self.ops, self.loaded.config.vocab_size, order)
-        speculation = self.config.speculation
+        sampling, speculation = self._sampling(), self.config.speculation
         if isinstance(speculation, NoSpeculation):
             return sampling
         drafter = self._drafter(speculation, sampling)
         adaptive = DraftLength(drafter.free)
         return SpeculativeRunner(sampling, drafter, adaptive if speculation.adaptive else FixedLength(speculation.most))
+
+    def _sampling(self) -> Sampling:
+        decoder = self.config.decoder
+        order = decoder.order if isinstance(decoder, SamplingConfig) else FILTERS
+        return Sampling(self.ops, self.loaded.config.vocab_size, order)
 
     def _drafter(self, speculation: NgramSpeculation | DraftModelSpeculation, sampling: Sampling) -> Drafter:
         if isinstance(speculation, NgramSpeculation):

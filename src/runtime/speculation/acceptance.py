@@ -79,5 +79,10 @@ class Acceptance:
         """The sequence could have had drafts, but none were worth it."""
         self._each.setdefault(number, _Rates()).rested += 1
 
+    def rest_all(self, steps: int) -> None:
+        """So many steps have passed, and nobody knows whether there could have been drafts."""
+        for rates in self._each.values():
+            rates.rested += steps
+
     def forget(self, number: int) -> None:
         self._each.pop(number, None)

@@ -9,7 +9,7 @@ from runtime.speculation.length import Candidate, Verified
 from runtime.speculation.step_cost import Curve, StepCost
 
 _RATE = 0.01  # of all time that may be lost on drafts that did not pay
-_GRANT = 12.0  # plain steps that may be lost before
+_GRANT = 5.0  # plain steps that may be lost before
 _SAVED = 64.0  # plain steps of gains that may be lost again
 _GAIN = 1.02  # times as many tokens a second as without drafts that are expected of them
 _SLIGHT = 0.02  # a chance that is not worth looking at
@@ -52,6 +52,7 @@ class DraftLength:
 
     def __init__(self, free: bool) -> None:
         """free: drafts cost nothing, and candidates' limits are what has been found already."""
+        self.may_pause = False
         self._free = free
         self._acceptance = Acceptance()
         self._steps = StepCost()
@@ -62,7 +63,8 @@ class DraftLength:
     def choose(self, candidates: list[Candidate]) -> list[int]:
         sequences, pending = len(candidates), sum(candidate.pending for candidate in candidates)
         counts = [0] * sequences
-        if not any(candidate.limit for candidate in candidates) or not self._steps.is_known(sequences, pending):
+        self.may_pause = self._steps.is_known(sequences, pending)
+        if not self.may_pause or not any(candidate.limit for candidate in candidates):
             return counts
         guesses = self._guesses(candidates, hopeful=True)
         curve = self._steps.curve(sequences, pending, pending + len(guesses))
@@ -72,6 +74,7 @@ class DraftLength:
             best = self._best(candidates, guesses, curve, affordable)
         gain = best.rate * curve.expected[0] / sequences
         if best.guesses and pending == sequences and self._steps.is_due(sequences, gain):
+            self.may_pause = False
             return counts
         for _, _, i in best.guesses:
             counts[i] += 1
@@ -97,6 +100,10 @@ class DraftLength:
         elif self._steps.is_known(sequences, pending):
             self._book(steps, seconds)
         self._made = _NOTHING
+
+    def paused(self, steps: int, seconds: float) -> None:
+        self._account += _RATE * seconds
+        self._acceptance.rest_all(steps)
 
     def forget(self, number: int) -> None:
         self._acceptance.forget(number)

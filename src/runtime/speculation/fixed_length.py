@@ -6,6 +6,8 @@ from runtime.speculation.length import Candidate, Verified
 class FixedLength:
     """As many as there may be, up to a number."""
 
+    may_pause = False
+
     def __init__(self, count: int) -> None:
         self.count = count
 
@@ -15,5 +17,7 @@ class FixedLength:
     def drafted(self, made: list[int], read: list[int], seconds: float) -> None: ...
 
     def verified(self, steps: list[Verified], seconds: float | None) -> None: ...
+
+    def paused(self, steps: int, seconds: float) -> None: ...
 
     def forget(self, number: int) -> None: ...

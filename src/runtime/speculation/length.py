@@ -24,6 +24,10 @@ class Verified(NamedTuple):
 
 
 class Length(Protocol):
+    """may_pause: what the last choice found is likely to be so for some steps, which need not be asked for."""
+
+    may_pause: bool
+
     def choose(self, candidates: list[Candidate]) -> list[int]:
         """Drafts for each candidate, at most its limit."""
         ...
@@ -34,5 +38,8 @@ class Length(Protocol):
 
     def verified(self, steps: list[Verified], seconds: float | None) -> None:
         """The model has seen them, in so many seconds; None if other tokens were in the step as well."""
+
+    def paused(self, steps: int, seconds: float) -> None:
+        """So many steps were not asked for, and are not verified."""
 
     def forget(self, number: int) -> None: ...

@@ -4,14 +4,15 @@ Good at texts that repeat themselves or their prompt: edits, extractions, code, 
 Prompt Lookup Decoding (2023).
 """
 
-from dataclasses import dataclass, field
-
 from runtime.sequence import Sequence
 
 
 class NgramDrafter:
-    """Looks up the last n tokens, the longest n first. Each token of a sequence is indexed once, when it is first
-    followed by another."""
+    """Looks up the last n tokens, the longest n first.
+
+    Each sequence's tokens are kept as a string of as many characters, whose search is native and quick: an index of
+    n-grams would take longer to keep than a text of some thousand tokens to search.
+    """
 
     free = True
 
@@ -20,7 +21,7 @@ class NgramDrafter:
         assert 1 <= shortest <= longest and most >= 1
         self.most = most
         self._sizes = range(longest, shortest - 1, -1)
-        self._indices: dict[int, _Index] = {}
+        self._texts: dict[int, str] = {}
 
     def draft(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
         return [
@@ -32,31 +33,31 @@ class NgramDrafter:
         return 0
 
     def forget(self, sequence: Sequence) -> None:
-        self._indices.pop(sequence.id, None)
+        self._texts.pop(sequence.id, None)
 
     def _draft(self, sequence: Sequence, count: int) -> list[int]:
         tokens = sequence.tokens
-        index = self._indices.setdefault(sequence.id, _Index())
-        index.extend(tokens, self._sizes)
+        text = self._text(sequence)
+        start = self._find(text)
+        if start is None:
+            return []
+        drafts = tokens[start : start + count]
+        while len(drafts) < count:  # the text goes on in its own repetition
+            drafts.append(drafts[len(drafts) - (len(tokens) - start)])
+        return drafts
+
+    def _text(self, sequence: Sequence) -> str:
+        """Of all the sequence's tokens; those that are new since the last time are added."""
+        text = self._texts.get(sequence.id, "")
+        text += "".join(map(chr, sequence.tokens[len(text) :]))
+        self._texts[sequence.id] = text
+        return text
+
+    def _find(self, text: str) -> int | None:
+        """Where the token behind the last earlier occurrence of the longest n-gram lies."""
+        if text.rfind(text[-self._sizes[-1] :], 0, len(text) - 1) < 0:
+            return None  # where the shortest is nowhere, no longer one is
         for size in self._sizes:
-            if len(tokens) > size and (start := index.followers.get(tuple(tokens[-size:]))) is not None:
-                drafts = tokens[start : start + count]
-                while len(drafts) < count:  # the text goes on in its own repetition
-                    drafts.append(drafts[len(drafts) - (len(tokens) - start)])
-                return drafts
-        return []
-
-
-@dataclass
-class _Index:
-    """followers: where the token behind the last occurrence of each n-gram lies, of n-grams that end before `end`."""
-
-    followers: dict[tuple[int, ...], int] = field(default_factory=dict)
-    end: int = 1
-
-    def extend(self, tokens: list[int], sizes: range) -> None:
-        for end in range(self.end, len(tokens)):
-            for size in sizes:
-                if size <= end:
-                    self.followers[tuple(tokens[end - size : end])] = end
-        self.end = max(self.end, len(tokens))
+            if len(text) > size and (start := text.rfind(text[-size:], 0, len(text) - 1)) >= 0:
+                return start + size
+        return None

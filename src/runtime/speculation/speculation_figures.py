@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 @dataclass
 class SpeculationFigures:
     """drafted[j], right[j]: how many (j+1)-th drafts of a sequence the model has seen, and has agreed with. lengths:
-    how often a sequence had so many drafts in a step. Seconds of drafting, and of steps with drafts from just before
-    the model runs until their tokens are accepted (those that feed a prompt as well are left out)."""
+    how often a sequence had so many drafts in a step, most steps of pauses left out. Seconds of drafting, and of steps
+    with drafts from just before the model runs until their tokens are accepted (those that feed a prompt as well are
+    left out)."""
 
     drafted: list[int] = field(default_factory=list)
     right: list[int] = field(default_factory=list)

@@ -10,16 +10,20 @@ from runtime.scheduler import Scheduled
 from runtime.sequence import Sequence
 from runtime.speculation.drafter import Drafter
 from runtime.speculation.length import Candidate, Length, Verified
+from runtime.speculation.pause import Pause
 from runtime.speculation.speculation_figures import SpeculationFigures
 
 _LOOKING = 0.005  # of all time that may go into looking for drafts in vain
-_LONGEST_PAUSE = 64  # steps
+_LEAST = 64  # steps that a pause for that lasts, at most
+_MEASURED = 32  # of so many steps of a pause one is measured
 
 
 class SpeculativeRunner:
     """Puts drafts in front of a decoder that proposes none. No draft changes a token: they change how long it takes.
 
-    When nothing came of looking for drafts, it is not done again before so many steps that it takes next to no time.
+    When nothing came of looking for drafts, it is not done again before so many steps that it takes next to no time,
+    and before many more when nothing comes of it again and again. Steps of such a pause are the base decoder's, with
+    next to nothing added: where a model is small, a few lines of Python are a hundredth of a step.
     """
 
     def __init__(
@@ -36,29 +40,49 @@ class SpeculativeRunner:
         self._clock = clock
         self._began = 0.0
         self._step_seconds = 0.0  # of the last step that fed no prompt
-        self._pause = 0  # steps
+        self._pause = Pause()
+        self._paused = 0  # steps of the last pause that were not measured
+        self._is_measured = True
         self._is_pure = False  # only decoding sequences are in the step
 
     def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
-        if self._pause:
-            self._pause -= 1
+        if self._pause.takes(len(sequences)):
+            self._paused += 1
+            self._is_measured = self._paused % _MEASURED == 0
             return [[] for _ in sequences]
+        if self._paused:
+            self._length.paused(self._paused, self._paused * self._step_seconds)
+            self._paused = 0
+        self._is_measured = True
         started = self._clock()
         limits = [min(limit, self._drafter.most) for limit in limits]
         drafts, asked = (self._find if self._drafter.free else self._make)(sequences, limits)
         seconds = self._clock() - started
         self.figures.draft_seconds += seconds
-        if not asked and self._step_seconds:
-            self._pause = min(int(seconds / (_LOOKING * self._step_seconds)), _LONGEST_PAUSE)
+        if not asked and self._length.may_pause:
+            self._pause.begin(min(int(seconds / (_LOOKING * self._step_seconds)), _LEAST) if self._step_seconds else 0)
         return drafts
 
     def begin(self, entries: list[Scheduled]) -> None:
-        self._is_pure = all(entry.yields_token and not entry.is_prefill for entry in entries)
-        self._began = self._clock()
+        if self._is_measured:
+            self._is_pure = all(entry.yields_token and not entry.is_prefill for entry in entries)
+            self._began = self._clock()
         self._base.begin(entries)
 
     def accept(self, logits: torch.Tensor, entries: list[Scheduled]) -> list[Accepted]:
         accepted = self._base.accept(logits, entries)
+        if self._is_measured:
+            self._measure(entries, accepted)
+        return accepted
+
+    def forget(self, sequence: Sequence) -> None:
+        self._base.forget(sequence)
+        self._drafter.forget(sequence)
+        self._length.forget(sequence.id)
+        self._pause.shorten()
+
+    def _measure(self, entries: list[Scheduled], accepted: list[Accepted]) -> None:
+        """What the step has taken, and what has come of its drafts."""
         seconds = self._clock() - self._began
         steps = [
             Verified(entry.sequence.id, len(entry.tokens) - entry.drafts, entry.drafts, kept.drafts)
@@ -70,14 +94,12 @@ class SpeculativeRunner:
             self._step_seconds = seconds if self._is_pure else self._step_seconds
         for step in steps:
             self.figures.add(step.drafts, step.right)
+        if any(step.right for step in steps):
+            self._pause.end()
+        elif any(step.drafts for step in steps) and self._length.may_pause:
+            self._pause.begin(0)
         if self._is_pure and any(step.drafts for step in steps):
             self.figures.verify_seconds += seconds
-        return accepted
-
-    def forget(self, sequence: Sequence) -> None:
-        self._base.forget(sequence)
-        self._drafter.forget(sequence)
-        self._length.forget(sequence.id)
 
     def _find(self, sequences: list[Sequence], limits: list[int]) -> tuple[list[list[int]], bool]:
         """Asks for all drafts there are, then chooses; and whether any were chosen."""

@@ -1,7 +1,7 @@
 """Whatever is guessed, the tokens are those of plain decoding; and what is measured is what happened."""
 
 import random
-from itertools import count
+from itertools import count, pairwise
 
 import torch
 from hypothesis import given, settings
@@ -181,27 +181,143 @@ def test_steps_with_prompts_are_not_measured_but_their_drafts_count() -> None:
     assert runner.figures.verify_seconds == 0.0
 
 
-def test_looking_in_vain_is_not_done_in_each_step() -> None:
-    """A look takes 1 s and a step 10 s: it may take half a percent of the time."""
+class Willing(FixedLength):
+    """Would have all drafts, but need not be asked in each step."""
+
+    may_pause = True
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.asked = 0
+        self.verifications: list[int] = []  # drafts
+        self.steps_paused = 0
+
+    def choose(self, candidates: list[Candidate]) -> list[int]:
+        self.asked += 1
+        return super().choose(candidates)
+
+    def verified(self, steps: list[Verified], seconds: float | None) -> None:
+        self.verifications += [step.drafts for step in steps]
+
+    def paused(self, steps: int, seconds: float) -> None:
+        self.steps_paused += steps
+
+
+class Decoding:
+    """Steps of 10 s, in which a look at what comes next takes 1 s; `found` says what it finds. looks: in which steps
+    there was one. wrong: what the drafts are."""
+
+    most, free = 4, True
+
+    def __init__(self, length: Length, found: int) -> None:
+        self.found = found
+        self.wrong = True
+        self.looks: list[int] = []
+        self.steps = 0
+        self.sequences = [toy_sequence([1])]
+        self._now = 0.0
+        self._base = Fixed([])
+        self.runner = SpeculativeRunner(self._base, self, length, lambda: self._now)
+
+    def draft(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
+        self._now += 1.0
+        self.looks.append(self.steps)
+        return [[7] * min(self.found, limit) for limit in limits]
+
+    def behind(self, sequence: Sequence) -> int:
+        return 0
+
+    def forget(self, sequence: Sequence) -> None: ...
+
+    def run(self, steps: int) -> list[int]:
+        """Returns the steps, from the first of these, in which somebody looked."""
+        before, self.looks = self.steps, []
+        for self.steps in range(before, before + steps):
+            drafts = self.runner.propose(self.sequences, [4] * len(self.sequences))
+            entries = [
+                Scheduled(sequence, [1, *tokens], len(tokens))
+                for sequence, tokens in zip(self.sequences, drafts, strict=True)
+            ]
+            self._base.kept = [0 if self.wrong else len(tokens) for tokens in drafts]
+            self.runner.begin(entries)
+            self._now += 10.0
+            self.runner.accept(torch.empty(0), entries)
+        self.steps += 1
+        return [step - before for step in self.looks]
+
+
+def test_looking_in_vain_takes_little_time_and_ever_less() -> None:
+    """Half a percent of the time at first: each 20th step. The first look is before it is known how long a step is."""
+    decoding = Decoding(Willing(), 0)
+    looks = decoding.run(3000)
+    pauses = [after - before - 1 for before, after in pairwise(looks)]
+    assert pauses == [0, 20, 20, 20, 40, 80, 160] + [256] * (len(pauses) - 7)
+    assert len(pauses) > 10
+
+
+def test_nothing_is_done_in_a_pause() -> None:
+    length = Willing()
+    decoding = Decoding(length, 0)
+    decoding.run(1000)
+    looks = len(decoding.looks)
+    assert length.asked == looks
+    assert len(length.verifications) == looks + sum(
+        (after - before - 1) // 32 for before, after in pairwise([*decoding.looks, 1000])
+    )
+    assert length.steps_paused == decoding.looks[-1] + 1 - looks  # told when the pause is over
+
+
+def test_who_is_wrong_is_asked_less_and_who_is_right_again_always() -> None:
+    decoding = Decoding(Willing(), 4)
+    pauses = [after - before - 1 for before, after in pairwise(decoding.run(3000))]
+    assert pauses[:12] == [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128]
+    assert set(pauses[12:]) == {256}
+    decoding.wrong = False
+    looks = decoding.run(400)
+    assert looks[0] <= 256 and looks == list(range(looks[0], 400))
+    decoding.wrong = True
+    assert len(decoding.run(5)) == 5
+
+
+def test_other_sequences_may_have_better_drafts() -> None:
+    for change in ("one more", "one less", "another"):
+        decoding = Decoding(Willing(), 0)
+        decoding.sequences = [toy_sequence([1], number) for number in range(2)]
+        decoding.run(1000)
+        if change != "one more":
+            decoding.runner.forget(decoding.sequences.pop())
+        if change != "one less":
+            decoding.sequences.append(toy_sequence([1], 5))
+        assert decoding.run(30)[0] <= 20
+
+
+@given(st.integers(0, 4), st.booleans())
+def test_a_fixed_length_never_pauses(found: int, wrong: bool) -> None:
+    decoding = Decoding(FixedLength(4), found)
+    decoding.wrong = wrong
+    assert decoding.run(50) == list(range(50))
+
+
+def test_a_hopeless_drafter_costs_less_than_two_percent() -> None:
+    """On a simulated clock: a look takes 40 us, a step 550 us and a quarter more for each draft, all of them wrong."""
     now = [0.0]
 
-    class Slow(Guesser):
-        looks = 0
-
+    class Hopeless(Guesser):
         def draft(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
-            now[0] += 1.0
-            self.looks += 1
-            return [[] for _ in sequences]
+            now[0] += 40e-6
+            return [[7] * limit for limit in limits]
 
-    drafter = Slow(4, True, 0.0)
-    runner = SpeculativeRunner(Fixed([0]), drafter, FixedLength(4), lambda: now[0])
+    base = Fixed([0])
+    runner = SpeculativeRunner(base, Hopeless(8, True, 0.0), DraftLength(free=True), lambda: now[0])
     sequence = toy_sequence([1])
-    for _ in range(210):
-        assert runner.propose([sequence], [4]) == [[]]
-        runner.begin([Scheduled(sequence, [1])])
-        now[0] += 10.0
-        runner.accept(torch.empty(0), [Scheduled(sequence, [1])])
-    assert drafter.looks == 11  # the first before it was known how long a step takes
+    for steps in range(1, 4001):
+        [drafts] = runner.propose([sequence], [8])
+        entries = [Scheduled(sequence, [1, *drafts], len(drafts))]
+        runner.begin(entries)
+        now[0] += 550e-6 * (1 + len(drafts) / 4)
+        runner.accept(torch.empty(0), entries)
+        if steps in (500, 1000, 2000, 4000):
+            assert now[0] <= 1.02 * steps * 550e-6
 
 
 def test_grammars_cut_drafts() -> None:
