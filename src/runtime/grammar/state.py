@@ -34,6 +34,7 @@ class GrammarState:
         self._tokens: list[int] = []  # which the matcher has consumed
         self._ended = False  # by a stop token, which the matcher does not know of
         self._failure = ""
+        self._known_forced: list[int] | None = None
         self._stop_bits = np.zeros(-(-vocabulary.size // 32), dtype=np.uint32)
         for token in stop_tokens:
             self._stop_bits[token >> 5] |= np.uint32(1 << (token & 31))
@@ -57,7 +58,7 @@ class GrammarState:
             draft = drafts[i] if i < len(drafts) else -1
             if not (0 <= draft < self._vocabulary.size and row[draft >> 5] >> (draft & 31) & 1):
                 break
-            if self._matcher.try_consume_tokens([draft]) != 1:
+            if self._consume(draft) != 1:
                 break
             consumed += 1
         self._take_back(consumed)
@@ -72,7 +73,7 @@ class GrammarState:
             raise ValueError(f"token {token} comes after the end of the answer")
         if self._is_end(token):
             self._ended = True
-        elif self._allows(token) and self._matcher.try_consume_tokens([token]) == 1:
+        elif self._allows(token) and self._consume(token) == 1:
             self._tokens.append(token)
         elif self._is_dead_end():
             self._failure = f"the grammar cannot be followed further: {one_line(self._matcher.get_error())}"
@@ -85,7 +86,7 @@ class GrammarState:
         at the end if it could also begin something longer. The state stays as it is."""
         if not self._fast_forward or self._ended:
             return []
-        tokens = self._matcher.compute_ff_tokens()
+        tokens = list(self._forced_here())
         self._take_back(0)
         return tokens
 
@@ -96,7 +97,7 @@ class GrammarState:
             if not self._allows(token):
                 break
             valid += 1
-            if self._is_end(token) or self._matcher.try_consume_tokens([token]) != 1:
+            if self._is_end(token) or self._consume(token) != 1:
                 break
             consumed += 1
         self._take_back(consumed)
@@ -142,8 +143,21 @@ class GrammarState:
             return True
         if not self._vocabulary.is_known(token):
             return False
-        forced = self._matcher.compute_ff_tokens()
+        forced = self._forced_here()
         return token == forced[0] if forced else self._matcher.validate_tokens([token]) == 1
+
+    def _forced_here(self) -> list[int]:
+        """What the library says is forced after the tokens it has; asked once, as it takes as long as a mask."""
+        if self._known_forced is None:
+            self._known_forced = self._matcher.compute_ff_tokens()
+        return self._known_forced
+
+    def _consume(self, token: int) -> int:
+        """1 if the matcher has taken the token."""
+        taken = self._matcher.try_consume_tokens([token])
+        if taken:
+            self._known_forced = None
+        return taken
 
     def _is_dead_end(self) -> bool:
         """Whether no token can come next, which shows in the attempt to say which could."""
@@ -164,8 +178,10 @@ class GrammarState:
             self._rebuild()
         elif count:
             self._matcher.rollback(count)
+            self._known_forced = None
 
     def _rebuild(self) -> None:
         """A matcher that has met an error is of no use, not even for what came before."""
+        self._known_forced = None
         self._matcher = new_matcher(self._vocabulary, self._compiled.source)
         self._matcher.try_consume_tokens(self._tokens)
