@@ -21,6 +21,7 @@ from runtime.errors import AnswersDiffer
 from runtime.events import Event, Finished
 from runtime.interrupt import DeferredInterrupt
 from runtime.observer import Observer
+from runtime.request import Request
 
 Answers = list[list[Answer]]  # of each thread, to each turn
 
@@ -37,7 +38,7 @@ class Comparison:
         """One request to each model, which compiles kernels. What only a trial itself can warm up, `run` does."""
         start = time.perf_counter()
         for trial in {group[0].model: group[0] for group in self._groups}.values():
-            trial.loaded.warm_up([trial.request(Turn(0, 0), trial.threads[0].prompt(0, []))])
+            trial.loaded.warm_up([_first_request(trial)])
         return time.perf_counter() - start
 
     def run(self, console: Console, observers: list[Observer], folder: Path) -> bool:
@@ -82,6 +83,9 @@ class Comparison:
         """In turn, so that what slows the machine for a while is no variant's loss. Observers are not told of the round
         that warms up."""
         assemblies = [trial.assemble() for trial in group]
+        for trial, assembly in zip(group, assemblies, strict=True):
+            if trial.warms_up:  # drafts of which one round has none may come in the next
+                assembly.warm_up([_first_request(trial)])
         expected: Answers = []
         for number in range(self._rounds(group[0])):
             for trial, assembly in zip(group, assemblies, strict=True):
@@ -108,6 +112,10 @@ class Comparison:
             from runtime.comparison.plot import draw
 
             draw(self.metrics.results, self._workload.panels, path)
+
+
+def _first_request(trial: Trial) -> Request:
+    return trial.request(Turn(0, 0), trial.threads[0].prompt(0, []))
 
 
 class _Bar:
