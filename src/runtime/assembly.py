@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from model.loader import LoadedModel, load_model
 from model.rwkv7_model import Rwkv7
 from model.source import resolve
 from model.state_cache import StateCache
+from model.token_encoder import TokenEncoder
 from runtime.config import (
     FILTERS,
     CacheConfig,
@@ -141,7 +143,15 @@ class Assembly(NamedTuple):
     def _enforcer(self) -> GrammarEnforcer:
         grammar = self.config.grammar
         fast_forward = grammar.fast_forward if isinstance(grammar, GrammarConfig) else True
-        return GrammarEnforcer(self.loaded.encoder, self.loaded.config.vocab_size, fast_forward)
+        encoder: Any = self.loaded.encoder  # whose protocol does not say that it can be hashed
+        return _enforcer_of(encoder, self.loaded.config.vocab_size, fast_forward)
+
+
+@lru_cache(maxsize=4)
+def _enforcer_of(encoder: TokenEncoder, vocab_size: int, fast_forward: bool) -> GrammarEnforcer:
+    """One for all engines of a model: to read its vocabulary takes longer than to compile a grammar, which is kept as
+    well."""
+    return GrammarEnforcer(encoder, vocab_size, fast_forward)
 
 
 def assemble(config: EngineConfig, other: Assembly | None = None) -> Assembly:

@@ -208,8 +208,10 @@ class Engine:
         self._grammars().compile(grammar)
 
     def check(self, request: Request) -> None:
-        """Raises RequestError, in one line, if the request could never be served."""
+        """Raises RequestError, in one line, if the request could never be served, its grammar included."""
         check_request(request, self.store, self.context_length, self.vocabulary.vocab_size)
+        if request.grammar is not None:
+            self.prepare(request.grammar)
 
     def _grammars(self) -> GrammarEnforcer:
         if self._enforcer is None:

@@ -76,11 +76,15 @@ def test_a_damaged_model_is_one_line(
         (["cache.blocks=1", "cache.block_size=16"], "the cache holds 16"),
         (["workload.prompts=[]"], "no prompts"),
         (["workload=file", "workload.path=/no/such.txt"], "/no/such.txt"),
+        (["grammar=json_schema", 'grammar.source="{\\"not\\": {}}"'], "#/not cannot be enforced"),
     ],
 )
-def test_what_does_not_fit_is_one_line(tiny_run: Callable, arguments: list[str], message: str) -> None:
+def test_what_does_not_fit_is_one_line(
+    tiny_run: Callable, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     outcome = tiny_run(*arguments)
     assert outcome.code == 2 and message in outcome.err and outcome.err.count("\n") == 1
+    assert not list((tmp_path / "outputs").glob("*/*"))
 
 
 def test_a_setting_is_refused_before_torch_is_imported() -> None:
