@@ -24,6 +24,10 @@ class Scheduled(NamedTuple):
     is_prefill: bool = False
 
     @property
+    def guesses(self) -> list[int]:
+        return self.tokens[len(self.tokens) - self.drafts :]
+
+    @property
     def yields_token(self) -> bool:
         """Whether the model sees the sequence's last token in this step, so that a new one can be accepted."""
         return len(self.tokens) - self.drafts == self.sequence.pending
@@ -165,7 +169,8 @@ class InferenceScheduler:
         if self.store.index is None or self.batching.name != "continuous":
             return False
         for other in feeding:
-            common = common_length(sequence.tokens[:-1], other.tokens[:-1])
+            # The last token of each has yet to be seen, whatever memory there is.
+            common = min(common_length(sequence.tokens, other.tokens), len(sequence.tokens) - 1, len(other.tokens) - 1)
             if common < other.computed + self.store.snapshot_gap:
                 continue
             if common >= self.store.match(sequence.tokens).length + self.store.snapshot_gap:
