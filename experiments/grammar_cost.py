@@ -10,17 +10,14 @@ import sys
 import time
 from random import Random
 
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.table import Table
 
 from runtime.assembly import Assembly, assemble
-from runtime.command_line import CONF, plain
-from runtime.config import RunConfig
+from runtime.command_line import compose_settings
 from runtime.engine import Engine
 from runtime.grammar.grammar import Grammar
 from runtime.request import Request
-from runtime.typed_config import read_config
 
 BATCHES = (1, 4, 16)
 PROMPT_TOKENS, STEPS, TURNS = 32, 24, 4
@@ -54,9 +51,7 @@ def step_seconds(assembly: Assembly, batch: int, grammar: Grammar | None) -> lis
 
 def main() -> None:
     settings = ["grammar=json_schema", "grammar.source=unused", "grammar.fast_forward=false", "cache.prefix=none"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = read_config(RunConfig, plain(compose("config", overrides=[*settings, *sys.argv[1:]])))
-    assembly = assemble(config)
+    assembly = assemble(compose_settings([*settings, *sys.argv[1:]]))
     table = Table(title="median decode step", title_justify="left")
     for column in ("batch", "without ms", "with a grammar ms", "difference"):
         table.add_column(column, justify="right")

@@ -14,16 +14,13 @@ import time
 from dataclasses import dataclass
 from random import Random
 
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 from rich.table import Table
 
 from runtime.assembly import Assembly, assemble
-from runtime.command_line import CONF, plain
-from runtime.config import RunConfig
+from runtime.command_line import compose_settings
 from runtime.engine import Engine
 from runtime.request import Request
-from runtime.typed_config import read_config
 from runtime.workload import default_sampling
 from triton_cpu import launch, recorder, thread_team
 
@@ -77,8 +74,7 @@ def step_times(engine: Engine, clock: NativeClock) -> tuple[float, float]:
 
 def main() -> None:
     settings = [f"batching.max_sequences={max(BATCHES)}", "batching.token_budget=4096", *sys.argv[1:]]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = read_config(RunConfig, plain(compose("config", overrides=settings)))
+    config = compose_settings(settings)
     clock = NativeClock()
     clock.watch()
     assembly = assemble(config)

@@ -9,10 +9,11 @@ from queue import Empty, SimpleQueue
 from weakref import WeakValueDictionary
 
 from runtime.async_stream import AsyncStream, EngineStopped
+from runtime.completions import Completions
 from runtime.engine import Engine
-from runtime.events import Event, Finished, RequestEvent, TokenAccepted
+from runtime.events import Event, RequestEvent
 from runtime.observer import Observer
-from runtime.request import Completion, Request, TokenLogprob
+from runtime.request import Completion, Request
 
 
 class AsyncEngine:
@@ -55,17 +56,10 @@ class AsyncEngine:
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Serves the requests together; their completions, in order. Raises as `submit` does."""
         async with await self.submit(*requests) as stream:
-            tokens: dict[int, list[int]] = {number: [] for number in stream.numbers}
-            logprobs: dict[int, list[TokenLogprob | None]] = {number: [] for number in stream.numbers}
-            completions: dict[int, Completion] = {}
+            completions = Completions(stream.numbers)
             async for event in stream:
-                n = event.request
-                if isinstance(event, TokenAccepted):
-                    tokens[n].append(event.token)
-                    logprobs[n].append(event.logprob)
-                elif isinstance(event, Finished):
-                    completions[n] = Completion(tokens[n], event.text, event.reason, logprobs[n], event.warnings)
-            return [completions[number] for number in stream.numbers]
+                completions.add(event)
+            return completions.all()
 
     async def close(self) -> None:
         """Cancels all requests, and ends the thread after the step that it is in."""

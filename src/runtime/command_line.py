@@ -17,7 +17,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from model.errors import ModelFileError
 from runtime.config import RunConfig
 from runtime.errors import AnswersDiffer, ConfigError, UserError
-from runtime.typed_config import dotted_keys, unknown_key
+from runtime.typed_config import dotted_keys, read_config, unknown_key
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 FAILED = 1
@@ -68,6 +68,13 @@ def plain(composed: DictConfig) -> dict[str, Any]:
     """The config as plain containers, interpolations resolved. Raises OmegaConf's errors (see `explain`)."""
     settings = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     return cast("dict[str, Any]", settings)  # a DictConfig gives a dict
+
+
+def compose_settings(overrides: Sequence[str]) -> RunConfig:
+    """The settings of `python -m runtime.run` with these overrides, for programs that are no job of Hydra's. Raises
+    ConfigError, and Hydra's and OmegaConf's errors (see `explain`)."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return read_config(RunConfig, plain(hydra.compose("config", overrides=list(overrides))))
 
 
 def recompose(changes: Sequence[str]) -> DictConfig:

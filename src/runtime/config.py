@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from kernels.filters import FILTERS
 from runtime.comparison.settings import ComparisonWorkload
 from runtime.errors import ConfigError
 
 FloatType = Literal["f32", "bf16", "f16"]
-FILTERS = ("temperature", "top_k", "top_p", "min_p")  # of a sampling decoder, in their usual order
 
 
 def _require(condition: bool, message: str) -> None:

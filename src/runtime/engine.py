@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from model.batch import Batch, SequenceStep, make_batch
+from runtime.completions import Completions
 from runtime.config import BatchingConfig
 from runtime.decoder.strategy import Accepted, DecoderStrategy
 from runtime.errors import EngineBusy, RequestError
@@ -26,7 +27,7 @@ from runtime.grammar.enforcer import GrammarEnforcer
 from runtime.grammar.grammar import Grammar
 from runtime.memory.block_store import BlockStore, Ledger
 from runtime.memory.handle import Handle
-from runtime.request import Completion, FinishReason, Request, TokenLogprob
+from runtime.request import Completion, FinishReason, Request
 from runtime.request_check import check_request
 from runtime.scheduler import InferenceScheduler, Scheduled
 from runtime.sequence import Sequence
@@ -95,12 +96,13 @@ class Engine:
         grammar = None if request.grammar is None else self._grammars().start(request.grammar, request.stop_tokens)
         number, self._submitted = self._submitted, self._submitted + 1
         stream = StreamingController(request, self.vocabulary.token_bytes)
-        sequence = Sequence(number, request, stream, list(request.prompt), self.now(), grammar=grammar)
+        sequence = Sequence(number, request, stream, list(request.prompt), grammar=grammar)
         self._sequences[number] = sequence
         self.scheduler.add(sequence)
+        now = self.now()
         if request.deadline is not None:
-            heapq.heappush(self._deadlines, (sequence.arrival + request.deadline, number))
-        self._events.append(Submitted(sequence.arrival, number, len(request.prompt)))
+            heapq.heappush(self._deadlines, (now + request.deadline, number))
+        self._events.append(Submitted(now, number, len(request.prompt)))
         return number
 
     def step(self) -> list[Event]:
@@ -161,18 +163,10 @@ class Engine:
 
     def generate(self, requests: Iterable[Request]) -> list[Completion]:
         """Serves the requests together; their completions, in order."""
-        numbers = [self.submit(request) for request in requests]
-        tokens: dict[int, list[int]] = {number: [] for number in numbers}
-        logprobs: dict[int, list[TokenLogprob | None]] = {number: [] for number in numbers}
-        completions: dict[int, Completion] = {}
+        completions = Completions([self.submit(request) for request in requests])
         for event in self.serve(()):
-            if isinstance(event, TokenAccepted) and event.request in tokens:
-                tokens[event.request].append(event.token)
-                logprobs[event.request].append(event.logprob)
-            elif isinstance(event, Finished) and event.request in tokens:
-                n = event.request
-                completions[n] = Completion(tokens[n], event.text, event.reason, logprobs[n], event.warnings)
-        return [completions[number] for number in numbers]
+            completions.add(event)
+        return completions.all()
 
     def cancel(self, number: int) -> None:
         """Ends a request with what it has so far, between two steps; one that has ended already stays as it is."""
@@ -270,8 +264,8 @@ class Engine:
         self.scheduler.remove(sequence)
         self.decoder.forget(sequence)
         del self._sequences[sequence.id]
-        is_whole = sequence.grammar is not None and stream.reason is FinishReason.STOP
-        warnings = sequence.grammar.problems(stream.text) if is_whole and sequence.grammar else ()
+        is_whole = stream.reason is FinishReason.STOP
+        warnings = sequence.grammar.problems(stream.text) if sequence.grammar and is_whole else ()
         self._events.append(Finished(self.now(), sequence.id, stream.reason, stream.new_tokens, stream.text, warnings))
 
     def _drain(self) -> list[Event]:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from lm_eval.__main__ import cli_evaluate
 from lm_eval.api.instance import Instance
@@ -26,14 +25,12 @@ from rich.progress import track
 
 from model.errors import ModelFileError
 from runtime.assembly import Assembly, assemble
-from runtime.command_line import CONF, explain, plain
-from runtime.config import RunConfig
+from runtime.command_line import compose_settings, explain
 from runtime.errors import UserError
 from runtime.evaluation.evaluation import context_length, make_scorer
 from runtime.evaluation.span import Score, Span, continuation_span, start_token, window_spans
 from runtime.events import Finished
 from runtime.request import Request
-from runtime.typed_config import read_config
 
 MAX_NEW_TOKENS = 256  # the harness's own default
 
@@ -52,9 +49,7 @@ class HarnessModel(LM):
     @classmethod
     def compose(cls, overrides: Sequence[str]) -> "HarnessModel":
         """The model of these settings, as on the command line of runtime.run. Raises UserError or ModelFileError."""
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = compose("config", overrides=list(overrides))
-        return cls(assemble(read_config(RunConfig, plain(composed))))
+        return cls(assemble(compose_settings(overrides)))
 
     @classmethod
     def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: Any = None) -> "HarnessModel":

@@ -17,14 +17,13 @@ class Sequence:
 
     forced: how many of the last tokens were added because the grammar allowed no others. cuts: lengths, ascending, at
     which a chunk of its prompt ends, because others will share what is computed until there. overtaken: how many of its
-    priority that came later began to run before. arrival: seconds on the engine's clock.
+    priority that came later began to run before.
     """
 
     id: int
     request: Request
     stream: StreamingController
     tokens: list[int]
-    arrival: float = 0.0
     computed: int = 0
     page_table: list[int] = field(default_factory=list)
     grammar: GrammarState | None = None

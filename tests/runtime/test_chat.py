@@ -14,18 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file
 from tiny_model import TinyModel, write_tiny_gguf
 from tiny_rwkv7 import tiny_rwkv7, write_gguf
 
 from runtime.assembly import Assembly, assemble
 from runtime.chat.conversation import Conversation
-from runtime.command_line import CONF, plain
-from runtime.config import ChatWorkload, RunConfig
+from runtime.command_line import compose_settings
+from runtime.config import ChatWorkload
 from runtime.events import TokenAccepted
 from runtime.request import Request
-from runtime.typed_config import read_config
 
 SETTINGS = ["workload=chat", "kernels=reference", "model.dtype=f32", "cache.dtype=f32"]
 SHORT = "{% for message in messages %}{{ '[' + message['content'] + ']' }}{% endfor %}["
@@ -105,8 +103,7 @@ def test_what_is_wrong_is_one_line_and_the_conversation_goes_on(chat: Callable, 
 
 def begin(model: Path) -> tuple[Assembly, Conversation]:
     settings = ["model=file", f"model.source={model}", "model.max_context=128", "workload.max_new_tokens=9", *SETTINGS]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = read_config(RunConfig, plain(compose("config", overrides=settings)))
+    config = compose_settings(settings)
     assert isinstance(config.workload, ChatWorkload)
     assembly = assemble(config)
     return assembly, Conversation(assembly, assembly.engine(), config.workload)

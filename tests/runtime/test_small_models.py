@@ -4,16 +4,13 @@ import math
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from model.batch import SequenceStep, make_batch
 from runtime.assembly import Assembly, assemble
-from runtime.command_line import CONF, plain
-from runtime.config import RunConfig
+from runtime.command_line import CONF, compose_settings
 from runtime.engine import Engine
 from runtime.errors import ConfigError
 from runtime.request import Request
-from runtime.typed_config import read_config
 
 NAMES = ["rwkv7-1m", "rwkv7-4m", "llama-1m", "llama-4m"]
 TEXT = (CONF.parent / "experiments" / "data" / "henry_vi_part_2.txt").read_text(encoding="utf-8")[3000:4500]
@@ -23,9 +20,7 @@ NEW_TOKENS = 24
 
 def assembled(name: str, *settings: str) -> Assembly:
     overrides = [f"model={name}", "model.dtype=f32", "cache.dtype=f32", "kernels.threads=1", *settings]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=overrides)
-    return assemble(read_config(RunConfig, plain(composed)))
+    return assemble(compose_settings(overrides))
 
 
 def bits_per_byte(assembly: Assembly) -> float:

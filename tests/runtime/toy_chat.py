@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from hydra import compose, initialize_config_dir
 from tiny_model import CHATML
 from toy_model import ToyExecutor, ToyPages, ToyStates, reference_ops, toy_logits
 
@@ -16,11 +15,10 @@ from model.chat_template import ChatTemplate
 from model.loader import LoadedModel, load_model
 from runtime.assembly import Assembly
 from runtime.chat.conversation import Conversation
-from runtime.command_line import CONF, plain
+from runtime.command_line import compose_settings
 from runtime.config import ChatWorkload, RunConfig
 from runtime.engine import Engine
 from runtime.events import Event, Prefilled
-from runtime.typed_config import read_config
 
 END = 2  # <|im_end|>, of which the toy model is fond
 CONTEXT = 2048
@@ -68,9 +66,7 @@ def _load(path: Path) -> LoadedModel:
 
 @cache
 def _read(overrides: tuple[str, ...]) -> RunConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("config", overrides=["workload=chat", "workload.max_new_tokens=12", *overrides])
-    return read_config(RunConfig, plain(composed))
+    return compose_settings(["workload=chat", "workload.max_new_tokens=12", *overrides])
 
 
 def toy_conversation(assembly: Assembly, engine: Engine | None = None) -> Conversation:

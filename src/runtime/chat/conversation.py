@@ -51,6 +51,7 @@ class Conversation:
         self._assembly = assembly
         self._engine = engine
         self._workload = workload
+        self._requests = assembly.requests(workload)
         self._turns = deque([Turn()], maxlen=UNDOABLE + 1)
 
     @property
@@ -125,7 +126,7 @@ class Conversation:
         """The messages up to the question, and the request for the answer."""
         asked: Message = {"role": "user", "content": question}
         messages = (*self.messages, asked) if self.messages else tuple(opening(self._workload, question))
-        request = self._assembly.requests(self._workload).chat(messages, len(messages))
+        request = self._requests.chat(messages, len(messages))
         turn, encode = self._turns[-1], self._assembly.loaded.encoder.encode
         prompt = splice(turn.tokens, request.prompt, self._spell, encode)
         limit = min(self._engine.context_length, self._engine.store.capacity)

@@ -42,9 +42,8 @@ class Penalties:
             if params.adjusts_logits:
                 history = self._histories.setdefault(entry.sequence.id, _History(entry.sequence))
                 history.follow(entry.sequence)
-                drafts = entry.tokens[len(entry.tokens) - entry.drafts :]
                 for i in range(1 + entry.drafts):
-                    generated = history.generated + Counter(drafts[:i]) if i else history.generated
+                    generated = history.generated + Counter(entry.guesses[:i]) if i else history.generated
                     parts.append((row + i, *_adjustments(params, history.prompt, generated)))
             row += 1 + entry.drafts
         if parts:

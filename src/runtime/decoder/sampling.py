@@ -83,7 +83,7 @@ def _fill_masks(entries: list[Scheduled], words: int) -> _Masks:
     done = 0
     for entry in entries:
         if entry.sequence.grammar:
-            entry.sequence.grammar.fill(_drafts(entry), bits[done : done + 1 + entry.drafts])
+            entry.sequence.grammar.fill(entry.guesses, bits[done : done + 1 + entry.drafts])
             done += 1 + entry.drafts
     return _Masks(bits, torch.tensor(rows, dtype=torch.int32))
 
@@ -91,10 +91,6 @@ def _fill_masks(entries: list[Scheduled], words: int) -> _Masks:
 def _rows(entry: Scheduled) -> list[Row]:
     request, position = entry.sequence.request, len(entry.sequence.tokens)
     return [Row(request.sampling, request.seed, position + i) for i in range(1 + entry.drafts)]
-
-
-def _drafts(entry: Scheduled) -> list[int]:
-    return entry.tokens[len(entry.tokens) - entry.drafts :]
 
 
 class _Run(NamedTuple):
@@ -108,7 +104,7 @@ class _Run(NamedTuple):
 def _verify(entry: Scheduled, chosen: list[int]) -> _Run:
     """The first choice, and each next one as long as the draft before its row is what has been chosen there. Tokens
     that the grammar forces come along: they need no row, but end the run where no draft agrees."""
-    grammar, drafts = entry.sequence.grammar, _drafts(entry)
+    grammar, drafts = entry.sequence.grammar, entry.guesses
     tokens: list[int] = []
     rows: list[int] = []
     kept = 0

@@ -4,7 +4,6 @@ from model.token_encoder import TokenEncoder
 from runtime.server import response_schema as schema
 from runtime.server.answers import Piece, ScoredToken
 from runtime.server.form import Form, finish_reason
-from runtime.server.spelling import Spelling
 
 
 class ChatForm(Form):
@@ -14,8 +13,7 @@ class ChatForm(Form):
 
     def __init__(self, model: str, encoder: TokenEncoder, scored: bool) -> None:
         """scored: with log-probabilities."""
-        super().__init__(model)
-        self._spelling = Spelling(encoder)
+        super().__init__(model, encoder)
         self._scored = scored
 
     def _choice(self, piece: Piece) -> schema.ChatChoice:

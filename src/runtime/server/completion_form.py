@@ -4,7 +4,6 @@ from model.token_encoder import TokenEncoder
 from runtime.server import response_schema as schema
 from runtime.server.answers import Piece, ScoredToken
 from runtime.server.form import Form, finish_reason
-from runtime.server.spelling import Spelling
 
 
 class CompletionForm(Form):
@@ -14,8 +13,7 @@ class CompletionForm(Form):
 
     def __init__(self, model: str, encoder: TokenEncoder, alternatives: int | None) -> None:
         """alternatives: so many likely tokens with each; None: no log-probabilities at all."""
-        super().__init__(model)
-        self._spelling = Spelling(encoder)
+        super().__init__(model, encoder)
         self._alternatives = alternatives
 
     def _choice(self, piece: Piece) -> schema.CompletionChoice:

@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from model.token_encoder import TokenEncoder
 from runtime.request import FinishReason
 from runtime.server import response_schema as schema
 from runtime.server.answers import Piece
+from runtime.server.spelling import Spelling
 
 
 class Form(ABC):
@@ -18,10 +20,11 @@ class Form(ABC):
     kind: ClassVar[schema.Kind]
     chunk_kind: ClassVar[schema.Kind]
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, encoder: TokenEncoder) -> None:
         self._id = f"{self.prefix}-{uuid.uuid4().hex}"
         self._model = model
         self._created = int(time.time())
+        self._spelling = Spelling(encoder)
 
     def whole(self, pieces: Sequence[Piece], usage: schema.Usage) -> schema.Completion:
         """All answers, each in one piece."""
