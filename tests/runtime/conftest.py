@@ -1,6 +1,7 @@
 """Fixtures of the runtime floor's tests: a tiny model on disk, and the command line called in this
 process."""
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from runtime.command_line import hydra_application
 from runtime.run import run
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background; the programs under test would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Outcome(NamedTuple):

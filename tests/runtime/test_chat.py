@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -169,7 +168,6 @@ class Terminal:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs tests in the background ignores it
             os.execve(command[0], command, os.environ | {"OMP_NUM_THREADS": "1", "TERM": "dumb"})
         self.seen = ""
 

@@ -95,8 +95,6 @@ class Command:
             [sys.executable, "-m", "runtime.serve", *settings],
             cwd=folder,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
-            # Whoever runs tests in the background ignores Ctrl-C, and children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
