@@ -50,8 +50,8 @@ def linear(
 ) -> Tensor:  # fmt: skip
     """x act [T, K], weight [N, K] dense or packed, bias [N] or None; out [T, N], f32 or act. Returns out.
 
-    Many rows multiply in the type of x: weights are rounded to it (f32 activations keep everything f32). invariant: see
-    `kernels.ops.load_ops`.
+    Many rows multiply in the type of x: weights are rounded to it (f32 activations keep everything f32; so do packed
+    weights for up to 32 rows, where they are decoded as columns). invariant: see `kernels.ops.load_ops`.
     Raises ValueError naming the argument that does not fit.
     """
     check_tensor("x", x, ACTIVATIONS, (x.shape[0], x.shape[-1]), x.device)

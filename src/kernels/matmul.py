@@ -59,8 +59,8 @@ def is_even(form: str, depth: int, block_k: int) -> bool:
 
 
 def choose_tile(meta: MatmulMeta, x: Tensor, packed: bool, invariant: bool) -> Tile:
-    """The form and the tile for x [T, K]. invariant: the form for few rows, however many there are. (In neither of
-    the forms does a row's result depend on the tile.)"""
+    """The form and the tile for x [T, K]. invariant: the form for few rows, however many there are. (In no form does a
+    row's result depend on the tile, but for what `tile_product` says of up to 32 rows.)"""
     rows, depth = x.shape
     if rows > meta.few_rows and not invariant:
         block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))

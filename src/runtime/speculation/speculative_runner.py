@@ -19,7 +19,7 @@ _MEASURED = 32  # of so many steps of a pause one is measured
 
 
 class SpeculativeRunner:
-    """Puts drafts in front of a decoder that proposes none. No draft changes a token: they change how long it takes.
+    """Puts drafts in front of a decoder that proposes none. They do not change what is chosen, but how long it takes.
 
     When nothing came of looking for drafts, it is not done again before so many steps that it takes next to no time,
     and before many more when nothing comes of it again and again. Steps of such a pause are the base decoder's, with
