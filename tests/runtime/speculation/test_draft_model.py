@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_model import VOCAB_SIZE, ToyExecutor, ToyPages, ToyStates, reference_ops, toy_continuation, toy_engine
-from toy_sequence import toy_sequence
+from toy_sequence import toy_requests, toy_sequence
 
 from model.batch import Batch
 from runtime.config import FILTERS
@@ -47,17 +47,7 @@ def check_blocks(model: DraftModel) -> None:
 
 
 params = st.sampled_from([PLAIN, SamplingParams(temperature=0.7), SamplingParams(temperature=2, top_k=5)])
-requests = st.lists(
-    st.builds(
-        Request,
-        st.lists(st.integers(0, 255), min_size=1, max_size=20).map(tuple),
-        st.integers(1, 20),
-        seed=st.integers(0, 3),
-        sampling=params,
-    ),
-    min_size=1,
-    max_size=5,
-)
+requests = toy_requests(params, most=5)
 
 
 @settings(max_examples=60, deadline=None)

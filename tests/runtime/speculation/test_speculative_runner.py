@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_model import VOCAB_SIZE, reference_ops, toy_continuation, toy_engine
-from toy_sequence import toy_sequence
+from toy_sequence import toy_requests, toy_sequence
 
 from runtime.config import FILTERS
 from runtime.decoder.sampling import Sampling
@@ -59,19 +59,8 @@ def sampling() -> Sampling:
     return Sampling(reference_ops(), VOCAB_SIZE, FILTERS)
 
 
-requests = st.lists(
-    st.builds(
-        Request,
-        st.lists(st.integers(0, 255), min_size=1, max_size=20).map(tuple),
-        st.integers(1, 20),
-        seed=st.integers(0, 3),
-        sampling=st.sampled_from(
-            [SamplingParams(), SamplingParams(temperature=0.3), SamplingParams(temperature=2, top_k=3)]
-        ),
-    ),
-    min_size=1,
-    max_size=6,
-)
+params = [SamplingParams(), SamplingParams(temperature=0.3), SamplingParams(temperature=2, top_k=3)]
+requests = toy_requests(st.sampled_from(params), most=6)
 
 
 @settings(max_examples=60, deadline=None)
