@@ -18,9 +18,9 @@ class ApiError(Exception):
     """A request that is refused. param: the field that is wrong; code: for programs."""
 
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
         self.status = status
-        self.message = message
+        self.message = " ".join(message.split())  # one line, whatever of the client's is quoted in it
+        super().__init__(self.message)
         self.param = param
         self.code = code
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openai import AuthenticationError, BadRequestError, InternalServerError, NotFoundError
 from running_server import Running, launched
@@ -110,6 +110,7 @@ names = st.sampled_from(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["/chat/completions", "/completions"]), st.dictionaries(names | st.text(max_size=6), values))
+@example("/chat/completions", {"\n": []})
 def test_no_body_upsets_the_server(llama: Running, path: str, body: dict[str, Any]) -> None:
     plain = {"max_tokens": 1} | (CHAT if path.startswith("/chat") else {"prompt": "x"})
     response = llama.post(path, json.dumps(plain | body).encode())
