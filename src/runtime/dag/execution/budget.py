@@ -1,5 +1,6 @@
 """What a run and its parts may use, and what they have used."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -52,6 +53,13 @@ class BudgetScope:
             own = time.monotonic() + limits.max_duration_sec
             self.deadline = own if self.deadline is None else min(own, self.deadline)
         self._parent = parent
+        self._at_start: JsonObject | None = None  # what was left, for a branch
+
+    def branch(self) -> "BudgetScope":
+        """The scope of a branch: until it ends, what its siblings use does not show in its `left`."""
+        scope = BudgetScope(Budget(), self)
+        scope._at_start = self.left()
+        return scope
 
     def child(self, limits: Budget) -> "BudgetScope":
         """A scope within this one, whose time begins now."""
@@ -69,8 +77,10 @@ class BudgetScope:
 
     def check_time(self) -> None:
         """Raises NodeError (BUDGET_EXCEEDED) once the deadline has passed."""
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            raise NodeError(Code.BUDGET_EXCEEDED, "budget exceeded: time limit reached (max_duration_sec)")
+        now = time.monotonic()
+        over = [scope for scope in self._enclosing() if scope.deadline is not None and now >= scope.deadline]
+        if over:
+            raise _exceeded("time limit reached (max_duration_sec)", over[-1])
 
     def give_back(self, usage: Usage) -> None:
         for scope in self._enclosing():
@@ -84,35 +94,56 @@ class BudgetScope:
             self._parent.give_back(Usage(used.nodes, used.llm_calls, used.depth, used.tokens))
 
     def left(self) -> JsonObject:
-        """What is left here, for traces and for templates as `$.budget`; -1: no limit."""
-        left = {f"{name}_left": self._least(name) for name in LIMITS}
-        return left | {
-            "subgraph_depth_left": left["depth_left"],
-            "nodes_used": self.used.nodes,
-            "llm_calls_used": self.used.llm_calls,
-            "tokens_used": self.used.tokens,
-        }
+        """What is left, for traces and for templates as `$.budget`; -1: no limit. In a branch it does not count what
+        siblings use meanwhile, so that it tells the same however fast they are."""
+        left = {f"{name}_left": self._seen_left(name) for name in LIMITS}
+        used = {f"{name}_used": self._seen_used(name) for name in LIMITS}
+        return left | used | {"subgraph_depth_left": left["depth_left"]}
+
+    def _seen_left(self, name: str) -> int:
+        left = self._own_left(name)
+        if self._at_start is not None:
+            above = self._at_start[f"{name}_left"]
+            left = min(left, math.inf if above == UNLIMITED else above - getattr(self.used, name))
+        elif self._parent is not None:
+            above = self._parent._seen_left(name)
+            left = min(left, math.inf if above == UNLIMITED else above)
+        return UNLIMITED if left == math.inf else max(int(left), 0)
+
+    def _seen_used(self, name: str) -> int:
+        if self._at_start is not None:
+            return self._at_start[f"{name}_used"] + getattr(self.used, name)
+        return getattr(self.used, name) if self._parent is None else self._parent._seen_used(name)
 
     def _add(self, usage: Usage) -> None:
         for name, (limit_name, words) in LIMITS.items():
             wanted = getattr(usage, name)
-            left = self._least(name)
-            if wanted and left != UNLIMITED and wanted > left:
-                message = f"budget exceeded: {words} ({limit_name}: {wanted} more wanted, {left} left)"
-                raise NodeError(Code.BUDGET_EXCEEDED, message, {"limit": limit_name, "wanted": wanted, "left": left})
+            too_small = [scope for scope in self._enclosing() if wanted > scope._own_left(name)] if wanted else []
+            if too_small:
+                left = max(int(too_small[-1]._own_left(name)), 0)
+                raise _exceeded(f"{words} ({limit_name}: {wanted} more wanted, {left} left)", too_small[-1])
         for scope in self._enclosing():
             scope.used.add(usage)
 
-    def _least(self, name: str) -> int:
-        """What is left of one thing here and in all enclosing scopes."""
-        limits = ((getattr(scope.limits, LIMITS[name][0]), getattr(scope.used, name)) for scope in self._enclosing())
-        return min((max(limit - used, 0) for limit, used in limits if limit is not None), default=UNLIMITED)
+    def _own_left(self, name: str) -> float:
+        limit = getattr(self.limits, LIMITS[name][0])
+        return math.inf if limit is None else limit - getattr(self.used, name)
 
     def _enclosing(self) -> Iterator["BudgetScope"]:
         scope: BudgetScope | None = self
         while scope is not None:
             yield scope
             scope = scope._parent
+
+
+def is_of_run(error: NodeError) -> bool:
+    """Whether what was exceeded is a limit of the whole run: no node's `on_error` mends that."""
+    return error.code == Code.BUDGET_EXCEEDED and error.details.get("scope") != "part"
+
+
+def _exceeded(what: str, scope: BudgetScope) -> NodeError:
+    details = {"scope": "run" if scope._parent is None else "part"}
+    return NodeError(Code.BUDGET_EXCEEDED, f"budget exceeded: {what}", details)
 
 
 class Reservation:

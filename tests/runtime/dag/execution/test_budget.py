@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runtime.dag.document.node import Budget
 from runtime.dag.errors import Code, NodeError
-from runtime.dag.execution.budget import UNLIMITED, BudgetScope, Usage
+from runtime.dag.execution.budget import UNLIMITED, BudgetScope, Usage, is_of_run
 
 limits = st.none() | st.integers(0, 6)
 budgets = st.builds(
@@ -106,3 +106,28 @@ def test_deadline_is_the_earliest_and_is_checked() -> None:
         over.check_time()
     with pytest.raises(NodeError, match="time limit"):
         over.child(Budget()).check_time()
+
+
+def test_tells_limits_of_the_run_from_those_of_a_part() -> None:
+    root = BudgetScope(Budget(max_nodes=2))
+    part = root.child(Budget(max_nodes=1))
+    part.charge(nodes=1)
+    with pytest.raises(NodeError) as of_part:
+        part.charge(nodes=1)
+    root.charge(nodes=1)
+    with pytest.raises(NodeError) as of_run:
+        part.charge(nodes=1)
+    assert (is_of_run(of_part.value), is_of_run(of_run.value)) == (False, True)
+
+
+def test_a_branch_does_not_see_what_its_siblings_use() -> None:
+    root = BudgetScope(Budget(max_nodes=10))
+    root.charge(nodes=1)
+    one, other = root.branch(), root.branch()
+    other.charge(nodes=4)
+    one.charge(nodes=2)
+    inner = one.branch().child(Budget(max_nodes=5))
+    assert [scope.left()["nodes_left"] for scope in (one, other, inner, root)] == [7, 5, 5, 3]
+    assert [scope.left()["nodes_used"] for scope in (one, other, inner, root)] == [3, 5, 3, 7]
+    with pytest.raises(NodeError):
+        one.charge(nodes=4)  # the limit is one for all
