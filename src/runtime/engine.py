@@ -71,6 +71,7 @@ class Engine:
         self._make_enforcer = enforcer
         self._enforcer: GrammarEnforcer | None = None
         self._sequences: dict[int, Sequence] = {}
+        self._filling: list[Sequence] = []  # those that only want their prompt's memory
         self._deadlines: list[tuple[float, int]] = []  # a heap: engine time, request
         self._handles: dict[int, Handle] = {}  # of finished requests, until somebody asks
         self._submitted = 0
@@ -99,6 +100,8 @@ class Engine:
         sequence = Sequence(number, request, stream, list(request.prompt), grammar=grammar)
         self._sequences[number] = sequence
         self.scheduler.add(sequence)
+        if sequence.only_fills:
+            self._filling.append(sequence)
         now = self.now()
         if request.deadline is not None:
             heapq.heappush(self._deadlines, (now + request.deadline, number))
@@ -115,6 +118,7 @@ class Engine:
             self._events.append(Preempted(start, victim.id, len(victim.tokens)))
         self._events += [Started(start, sequence.id, reused) for sequence, reused in plan.started]
         if not plan.scheduled:
+            self._retire_filled()
             return self._drain()
         self.decoder.begin(plan.scheduled)
         batch = make_batch([_step_of(entry) for entry in plan.scheduled], self.store.block_size)
@@ -126,6 +130,7 @@ class Engine:
 
         prefill_tokens = sum(map(self._mark_computed, plan.scheduled))
         decode_tokens = sum(map(self._extend, accepting, accepted))
+        self._retire_filled()
         ledger = self.store.ledger()
         self._events.append(
             Stepped(
@@ -233,6 +238,8 @@ class Engine:
         """Appends the accepted tokens; returns how many of them were decoded (none after a prefill)."""
         sequence, stream = entry.sequence, entry.sequence.stream
         sequence.computed += accepted.drafts
+        sequence.drafted += entry.drafts
+        sequence.drafts_kept += accepted.drafts
         sequence.forced = len(accepted.tokens) - accepted.drafts - 1
         before = stream.new_tokens
         for i, (token, logprob) in enumerate(zip(accepted.tokens, accepted.logprobs, strict=True), 1):
@@ -252,6 +259,11 @@ class Engine:
                 break
         return 0 if entry.is_prefill else stream.new_tokens - before
 
+    def _retire_filled(self) -> None:
+        """Ends requests whose prompt's memory, all that they want, is there."""
+        for sequence in [sequence for sequence in self._filling if not sequence.pending]:
+            self._end(sequence, FinishReason.LENGTH)
+
     def _end(self, sequence: Sequence, reason: FinishReason) -> None:
         sequence.stream.finish(reason)
         self._retire(sequence)
@@ -264,9 +276,12 @@ class Engine:
         self.scheduler.remove(sequence)
         self.decoder.forget(sequence)
         del self._sequences[sequence.id]
+        if sequence.only_fills:
+            self._filling.remove(sequence)
         is_whole = stream.reason is FinishReason.STOP
         warnings = sequence.grammar.problems(stream.text) if sequence.grammar and is_whole else ()
-        self._events.append(Finished(self.now(), sequence.id, stream.reason, stream.new_tokens, stream.text, warnings))
+        figures = (stream.new_tokens, stream.text, warnings, sequence.drafted, sequence.drafts_kept)
+        self._events.append(Finished(self.now(), sequence.id, stream.reason, *figures))
 
     def _drain(self) -> list[Event]:
         events, self._events = self._events, []

@@ -60,6 +60,8 @@ class Finished(RequestEvent):
     new_tokens: int
     text: str  # all of the answer
     warnings: tuple[str, ...] = ()  # what a lenient grammar could not promise
+    drafted: int = 0  # guesses that were verified
+    drafts_kept: int = 0  # of which so many were right
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,12 +51,13 @@ GREEDY = SamplingParams()
 class Request:
     """One prompt to continue.
 
-    prompt: token ids, at least one. stop: strings that end the answer and are left out of it. stop_tokens: ids that end
-    it and have no text. until: ends the answer when it is true of the text so far. seed: keys the random numbers,
-    together with the position. grammar: what the answer must be; with it stop strings are refused. priority: higher
-    ones run first. deadline: seconds from submission, after which the answer ends as it is. keep: leave a handle on the
-    memory behind, see `Engine.handle`; resume: the memory of an earlier request, as far as the prompt begins with its
-    tokens.
+    prompt: token ids, at least one. max_new_tokens: 0, with keep, asks for the memory of the prompt alone. stop:
+    strings that end the answer and are left out of it. stop_tokens: ids that end it and have no text. until: ends the
+    answer when it is true of the text so far. seed: keys the random numbers, together with the position. grammar: what
+    the answer must be; with it stop strings are refused. priority: higher ones run first. deadline: seconds from
+    submission, after which the answer ends as it is. keep: leave a handle on the memory behind, see `Engine.handle`;
+    resume: the memory of an earlier request, as far as the prompt begins with its tokens. most_drafts: guesses that a
+    step may verify; None: as many as the engine's settings say.
     """
 
     prompt: tuple[int, ...]
@@ -71,6 +72,7 @@ class Request:
     deadline: float | None = None
     keep: bool = False
     resume: Handle | None = None
+    most_drafts: int | None = None
 
 
 class TokenLogprob(NamedTuple):

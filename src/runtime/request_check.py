@@ -13,6 +13,8 @@ def check_request(request: Request, store: BlockStore, context_length: int, voca
     """Raises RequestError, in one line that names the fix, if the request is empty, longer than the context or the
     cache, out of range, or continues the memory of another model."""
     _check_length(request, store, context_length)
+    if request.most_drafts is not None and request.most_drafts < 0:
+        raise RequestError(f"most_drafts must be 0 or more, not {request.most_drafts}")
     if not all(0 <= token < vocab_size for token in request.prompt):
         raise RequestError(f"the prompt holds a token that is not in 0..{vocab_size - 1}, the model's vocabulary")
     if request.grammar is not None and request.stop:
@@ -35,8 +37,8 @@ def _check_length(request: Request, store: BlockStore, context_length: int) -> N
     prompt, new = len(request.prompt), request.max_new_tokens
     if prompt == 0:
         raise RequestError("a prompt is empty: it needs at least one token")
-    if new < 1:
-        raise RequestError(f"max_new_tokens must be 1 or more, not {new}")
+    if new < 1 and not (new == 0 and request.keep):
+        raise RequestError(f"max_new_tokens must be 1 or more (or 0, with keep), not {new}")
     total = prompt + new
     need = f"a prompt of {prompt} tokens with {new} new ones needs a context of {total} tokens"
     if total > context_length:

@@ -30,7 +30,7 @@ class Scheduled(NamedTuple):
     @property
     def yields_token(self) -> bool:
         """Whether the model sees the sequence's last token in this step, so that a new one can be accepted."""
-        return len(self.tokens) - self.drafts == self.sequence.pending
+        return len(self.tokens) - self.drafts == self.sequence.pending and not self.sequence.only_fills
 
 
 class Started(NamedTuple):
@@ -78,7 +78,12 @@ class InferenceScheduler:
         decoding = {entry.sequence.id for entry in plan.scheduled}
         for sequence in [sequence for sequence in self.running if sequence.id not in decoding]:
             # It has its blocks, but may have to copy one: a handle on it can have been taken since the last step.
-            if budget and sequence in self.running and self._grow(sequence, len(sequence.tokens), plan):
+            if (
+                budget
+                and sequence.pending
+                and sequence in self.running
+                and self._grow(sequence, len(sequence.tokens), plan)
+            ):
                 budget -= _feed(sequence, budget, plan)
         return plan
 
@@ -158,7 +163,7 @@ class InferenceScheduler:
 
         def rank(sequence: Sequence) -> tuple[int, bool, int, int]:
             may_be_overtaken = sequence.overtaken < MOST_OVERTAKEN
-            matched = self.store.match(sequence.tokens).length if may_be_overtaken else 0
+            matched = self.store.match(sequence).length if may_be_overtaken else 0
             return -sequence.request.priority, may_be_overtaken, -matched, sequence.id
 
         return sorted(first, key=rank)
@@ -170,10 +175,10 @@ class InferenceScheduler:
             return False
         for other in feeding:
             # The last token of each has yet to be seen, whatever memory there is.
-            common = min(common_length(sequence.tokens, other.tokens), len(sequence.tokens) - 1, len(other.tokens) - 1)
+            common = min(common_length(sequence.tokens, other.tokens), sequence.reusable, other.reusable)
             if common < other.computed + self.store.snapshot_gap:
                 continue
-            if common >= self.store.match(sequence.tokens).length + self.store.snapshot_gap:
+            if common >= self.store.match(sequence).length + self.store.snapshot_gap:
                 if common not in other.cuts:
                     insort(other.cuts, common)
                 return True
@@ -186,7 +191,7 @@ class InferenceScheduler:
                 return False
         match = self.store.attach(sequence)
         # One token more than there is, or the first decode step could preempt what was just admitted.
-        while not self.store.grow(sequence, len(sequence.tokens) + 1):
+        while sequence.pending and not self.store.grow(sequence, len(sequence.tokens) + (not sequence.only_fills)):
             if self._yield_to(sequence, plan):
                 continue
             shared = sequence.computed > 0
@@ -214,11 +219,11 @@ class InferenceScheduler:
     def _cuts(self, sequence: Sequence, known: int) -> list[int]:
         """Where snapshots of a recurrent state pay: where others went another way, and before the prompt's last token,
         for whoever asks the same again. (Pages need none: they can be cut anywhere.) The latter puts the first new
-        token off by a step, so it is not taken while others wait for the same steps."""
+        token off by a step, so it is not taken while others wait for the same steps, nor where there is to be none."""
         if self.store.index is None or self.store.memory.truncates:
             return []
         cuts: list[int] = []
-        for length in sorted((known,) if self.waiting else (known, len(sequence.tokens) - 1)):
+        for length in sorted((known,) if self.waiting or sequence.only_fills else (known, len(sequence.tokens) - 1)):
             if length >= (cuts[-1] if cuts else sequence.computed) + self.store.snapshot_gap:
                 cuts.append(length)
         return cuts

@@ -17,7 +17,7 @@ class Sequence:
 
     forced: how many of the last tokens were added because the grammar allowed no others. cuts: lengths, ascending, at
     which a chunk of its prompt ends, because others will share what is computed until there. overtaken: how many of its
-    priority that came later began to run before.
+    priority that came later began to run before. drafted, drafts_kept: guesses that were verified, and that were right.
     """
 
     id: int
@@ -30,6 +30,8 @@ class Sequence:
     forced: int = 0
     cuts: list[int] = field(default_factory=list)
     overtaken: int = 0
+    drafted: int = 0
+    drafts_kept: int = 0
 
     @property
     def pending(self) -> int:
@@ -40,6 +42,17 @@ class Sequence:
     def is_decoding(self) -> bool:
         """Whether all that is pending came out of the last step; else its prompt is (again) being fed."""
         return self.pending == 1 + self.forced
+
+    @property
+    def only_fills(self) -> bool:
+        """Whether all that is wanted is the memory of its prompt."""
+        return self.request.max_new_tokens == 0
+
+    @property
+    def reusable(self) -> int:
+        """Tokens whose memory, if somebody has it, spares work: the model has to see the last one itself, unless nobody
+        asks what follows."""
+        return len(self.tokens) - (0 if self.only_fills else 1)
 
     @property
     def remaining(self) -> int:

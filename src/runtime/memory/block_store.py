@@ -1,7 +1,6 @@
 """The memory of all sequences of one model: who shares what, what is remembered, and what goes when room is needed."""
 
 from collections.abc import Callable
-from collections.abc import Sequence as Tokens
 from typing import NamedTuple
 
 from model.memory import SequenceMemory
@@ -62,14 +61,14 @@ class BlockStore:
         assert ledger.free + ledger.cached + ledger.held == ledger.total, ledger
         return ledger
 
-    def match(self, tokens: Tokens[int]) -> Match:
-        """What the index has of a sequence of these tokens, the last excluded, as the model has yet to see that."""
-        return self.index.match(tokens[:-1]) if self.index else NO_MATCH
+    def match(self, sequence: Sequence) -> Match:
+        """What the index has of a sequence's tokens."""
+        return self.index.match(sequence.tokens[: sequence.reusable]) if self.index else NO_MATCH
 
     def attach(self, sequence: Sequence) -> Match:
         """Gives a sequence without blocks those of the most tokens that somebody has computed before, and sets
         `computed`; returns what the index knows."""
-        match, resumed = self.match(sequence.tokens), self._resumable(sequence)
+        match, resumed = self.match(sequence), self._resumable(sequence)
         length, blocks = max((match.length, match.blocks), resumed, key=lambda found: found[0])
         sequence.page_table = self.allocator.share_prefix(blocks, len(blocks))
         sequence.computed = length
@@ -162,7 +161,7 @@ class BlockStore:
         if handle is None or handle not in self.handles:
             return 0, ()
         self.handles.use(handle)
-        length = common_length(handle.tokens[: handle.computed], tuple(sequence.tokens[:-1]))
+        length = common_length(handle.tokens[: handle.computed], tuple(sequence.tokens[: sequence.reusable]))
         if length < handle.computed and not self.memory.truncates:
             return 0, ()
         return length, handle.blocks[: -(-length // self.block_size)]

@@ -55,7 +55,7 @@ class SpeculativeRunner:
             self._paused = 0
         self._is_measured = True
         started = self._clock()
-        limits = [min(limit, self._drafter.most) for limit in limits]
+        limits = [min(limit, self._most(sequence)) for sequence, limit in zip(sequences, limits, strict=True)]
         drafts, asked = (self._find if self._drafter.free else self._make)(sequences, limits)
         seconds = self._clock() - started
         self.figures.draft_seconds += seconds
@@ -80,6 +80,10 @@ class SpeculativeRunner:
         self._drafter.forget(sequence)
         self._length.forget(sequence.id)
         self._pause.shorten()
+
+    def _most(self, sequence: Sequence) -> int:
+        wanted = sequence.request.most_drafts
+        return self._drafter.most if wanted is None else min(wanted, self._drafter.most)
 
     def _measure(self, entries: list[Scheduled], accepted: list[Accepted]) -> None:
         """What the step has taken, and what has come of its drafts."""

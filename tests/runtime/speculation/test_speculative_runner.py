@@ -12,6 +12,7 @@ from toy_sequence import toy_requests, toy_sequence
 from runtime.config import FILTERS
 from runtime.decoder.sampling import Sampling
 from runtime.decoder.strategy import Accepted
+from runtime.events import Finished
 from runtime.request import Request, SamplingParams
 from runtime.scheduler import Scheduled
 from runtime.sequence import Sequence
@@ -334,3 +335,13 @@ def test_forgets_everywhere() -> None:
     assert base.forgotten == [0]
     sequence.tokens = [2, 3]  # as of another sequence with this number
     assert runner.propose([sequence], [4]) == [[]]
+
+
+def test_a_request_says_how_many_drafts_it_takes() -> None:
+    engine = toy_engine(decoder=SpeculativeRunner(sampling(), Guesser(4, True, 0.0), FixedLength(4)))
+    ends = {}
+    for most in (0, 2, None):
+        number = engine.submit(Request((1, 2, 3), 13, most_drafts=most))
+        (ends[most],) = (event for event in engine.serve(()) if isinstance(event, Finished))
+        assert ends[most].request == number
+    assert [(end.drafted, end.drafts_kept) for end in ends.values()] == [(0, 0), (8, 8), (9, 9)]
