@@ -68,6 +68,11 @@ class Assembly(NamedTuple):
     def engine(self) -> Engine:
         return self._engine(self._decoder())
 
+    @property
+    def block_bytes(self) -> int:
+        """Bytes that a block of the cache takes."""
+        return _block_bytes(self.loaded.model, self.config.cache, _state_log(self.config))
+
     def requests(self, workload: GenerationConfig) -> RequestMaker:
         """Makes the requests of a workload, with the decoder and the grammar of the settings."""
         decoder, grammar = self.config.decoder, read_grammar(self.config.grammar)
@@ -237,13 +242,18 @@ def _device(config: KernelsConfig) -> torch.device:
 def _memory(model: Llama | Rwkv7, cache: CacheConfig, sequences: int, state_log: int) -> KVCache | StateCache:
     """Room for all sequences at once, each as long as it can be, or for as much of that as memory is allowed. Of
     states, if they are shared, for as many as that: those that are not in use are snapshots."""
+    block_bytes = _block_bytes(model, cache, state_log)
     if isinstance(model, Rwkv7):
-        slot_bytes = StateCache.slot_bytes(model.config, state_log)
-        slots = _blocks(cache, MOST_STATES if cache.prefix == "radix" else sequences, slot_bytes)
+        slots = _blocks(cache, MOST_STATES if cache.prefix == "radix" else sequences, block_bytes)
         return StateCache(model.config, slots, state_log, model.device)
-    dtype, most = DTYPES[cache.dtype], sequences * -(-model.max_context // cache.block_size)
-    blocks = _blocks(cache, most, KVCache.block_bytes(model.config, cache.block_size, dtype))
-    return KVCache(model.config, blocks, cache.block_size, dtype, model.device)
+    blocks = _blocks(cache, sequences * -(-model.max_context // cache.block_size), block_bytes)
+    return KVCache(model.config, blocks, cache.block_size, DTYPES[cache.dtype], model.device)
+
+
+def _block_bytes(model: Llama | Rwkv7, cache: CacheConfig, state_log: int) -> int:
+    if isinstance(model, Rwkv7):
+        return StateCache.slot_bytes(model.config, state_log)
+    return KVCache.block_bytes(model.config, cache.block_size, DTYPES[cache.dtype])
 
 
 def _blocks(config: CacheConfig, most: int, block_bytes: int) -> int:
