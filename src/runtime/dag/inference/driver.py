@@ -107,7 +107,7 @@ class InferenceDriver:
             finished.text,
             handle,
             output,
-            acceptance_rate(finished),
+            acceptance_rate(inference, finished),
             finished.reason.value,
             job.native(finished, self.model.name, self._began, store.block_size),
             features(inference),

@@ -37,18 +37,23 @@ class Inference:
     decoder_strategy: Strategy | None = None
     keep: bool = False
 
+    @property
+    def speculates(self) -> bool:
+        """Whether it asks for guesses; an engine that makes them may do so for others as well."""
+        return self.draft_model is not None or self.decoder_strategy == "speculative"
+
 
 @dataclass(frozen=True)
 class InferenceResult:
     """kv_handle: of prompt and text, if it was wanted. parsed_output: the text as JSON, if there was a schema.
-    acceptance_rate: of the guesses (0 without any). finish_reason: stop, length, or deadline (the text is what there
-    was in time). used_features: which fields of the inference had a part in it. notes: what was done otherwise than
-    asked, a line each."""
+    acceptance_rate: of the guesses (0 without any; None: not asked for). finish_reason: stop, length, or deadline (the
+    text is what there was in time). used_features: which fields of the inference had a part in it. notes: what was done
+    otherwise than asked, a line each."""
 
     text: str
     kv_handle: str | None
     parsed_output: Json
-    acceptance_rate: float
+    acceptance_rate: float | None
     finish_reason: str
     native: NativeInference
     used_features: tuple[str, ...] = ()
@@ -56,8 +61,9 @@ class InferenceResult:
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether the same inference gives the same text whenever it is made: all draws are the seed's."""
-        return self.finish_reason != "deadline"
+        """Whether the same inference gives the same result whenever it is made. All draws are the seed's; but how much
+        is guessed depends on the time it takes."""
+        return self.finish_reason != "deadline" and self.acceptance_rate is None
 
     @property
     def llm_call(self) -> JsonObject:

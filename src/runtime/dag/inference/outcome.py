@@ -37,8 +37,10 @@ def parsed(inference: Inference, finished: Finished) -> Json:
     raise NodeError(Code.GENERATION, f"no value for output_schema: {problem}", details)
 
 
-def acceptance_rate(finished: Finished) -> float:
-    """Of the guesses that were verified; 0 if there were none."""
+def acceptance_rate(inference: Inference, finished: Finished) -> float | None:
+    """Of the guesses that were verified, 0 if there were none; None if none were asked for."""
+    if not inference.speculates:
+        return None
     return finished.drafts_kept / finished.drafted if finished.drafted else 0.0
 
 

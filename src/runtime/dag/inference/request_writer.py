@@ -59,8 +59,7 @@ class RequestWriter:
             names = ", ".join(sorted({self._model.name, *self._model.aliases}))
             text = f"there is no model {wanted!r} here, but {names}: leave `model` out, or load it"
             raise NodeError(Code.RESOURCE_UNAVAILABLE, text)
-        speculates = inference.decoder_strategy == "speculative" or inference.draft_model is not None
-        if speculates and not self._model.drafts:
+        if inference.speculates and not self._model.drafts:
             text = "this engine makes no guesses: start it with speculation=ngram or speculation=draft_model"
             raise NodeError(Code.UNSUPPORTED_CAPABILITY, text, {"capability": "speculative_decode"})
 

@@ -45,11 +45,20 @@ class Tool(Protocol):
     """schema: JSON Schema of the arguments, an object. capabilities: what it offers to documents that declare it.
     is_llm: a call of it counts as an LLM call. Tools that take a `prompt` and give {"text": ...} serve `dsl_call`."""
 
-    name: str
-    description: str
-    schema: JsonObject
-    capabilities: frozenset[str]
-    is_llm: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def schema(self) -> JsonObject: ...
+
+    @property
+    def capabilities(self) -> frozenset[str]: ...
+
+    @property
+    def is_llm(self) -> bool: ...
 
     def permissions(self, arguments: JsonObject) -> tuple[Permission, ...]:
         """What the caller must be allowed to, for a call with these arguments."""
