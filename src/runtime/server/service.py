@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import PurePath
 from typing import TypeVar
 
 from starlette.types import ASGIApp
@@ -15,6 +14,7 @@ from runtime.assembly import Assembly
 from runtime.async_engine import AsyncEngine
 from runtime.config import HttpConfig
 from runtime.errors import RequestError
+from runtime.model_name import model_name
 from runtime.request import Request
 from runtime.server.answers import Answers
 from runtime.server.api_error import ApiError, refused
@@ -27,7 +27,6 @@ from runtime.workload import default_sampling, read_grammar
 
 BodyT = TypeVar("BodyT", bound=GenerationBody)
 Translate = Callable[[BodyT, int], list[Request]]
-MODEL_SUFFIXES = (".gguf", ".pth", ".safetensors")
 
 
 class Service:
@@ -40,7 +39,7 @@ class Service:
         settings, loaded = assembly.config, assembly.loaded
         self.encoder = loaded.encoder
         self.max_body_bytes = config.max_body_kib * 1024
-        name = config.model_name or _file_name(settings.model.source)
+        name = config.model_name or model_name(settings.model.source)
         self.card = ModelCard(id=name, object="model", created=int(time.time()), owned_by="local")
         self._engine = assembly.engine()
         self.metrics = ServerMetrics(self._engine)
@@ -87,8 +86,3 @@ class Service:
         """Raises ApiError if it is another model's."""
         if model not in (None, self.card.id):
             raise ApiError(404, f"there is no model {model!r} here, but {self.card.id!r}", "model", "model_not_found")
-
-
-def _file_name(source: str) -> str:
-    path = PurePath(source)
-    return path.stem if path.suffix in MODEL_SUFFIXES else path.name

@@ -1,10 +1,10 @@
 """The model behind an engine, as documents know it."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from runtime.assembly import Assembly
 from runtime.config import DraftModelSpeculation, NoSpeculation
+from runtime.model_name import model_name
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,10 @@ class ModelCard:
         config, speculation = assembly.config, assembly.config.speculation
         source = config.model.source
         return cls(
-            _name(source),
+            model_name(source),
             assembly.fingerprint,
             assembly.block_bytes,
             aliases | {source},
             not isinstance(speculation, NoSpeculation),
-            _name(speculation.model.source) if isinstance(speculation, DraftModelSpeculation) else None,
+            model_name(speculation.model.source) if isinstance(speculation, DraftModelSpeculation) else None,
         )
-
-
-def _name(source: str) -> str:
-    path = PurePosixPath(source)
-    return path.stem if path.suffix in (".gguf", ".safetensors", ".pth") else path.name
