@@ -21,6 +21,12 @@ class Meta:
     merge_strategy: MergeStrategy | None = None
     line: int = 0
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether the document says that it is one for production. One without `/__meta__` is of the time before there
+        was any, and may do what is only frowned upon."""
+        return self.mode == "prod" and self.line > 0
+
 
 @dataclass(frozen=True)
 class Document:

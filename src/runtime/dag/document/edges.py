@@ -1,0 +1,137 @@
+"""What leads to what in a document, as far as that can be told without running it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from runtime.dag.document.document import Document
+from runtime.dag.document.library import Library, find_graph
+from runtime.dag.document.node import Assert, End, Fork, GenerateSubgraph, Graph, Node, Targets
+from runtime.dag.document.node_reader import archive_target
+from runtime.dag.document.path import Reference, namespace, parse_reference, split_version
+
+EdgeKind = Literal["next", "error", "failure", "branch", "wait", "call"]
+ANYWHERE = "*"  # the target of an edge that only a run can tell
+CALLED = ("lib", "dynamic")
+
+
+class Edge(NamedTuple):
+    """kind: "wait" leads from what is waited for to who waits; "call" to the node that a called graph begins with.
+    target: path of a node, or ANYWHERE."""
+
+    kind: EdgeKind
+    target: str
+
+
+class Targeting:
+    """Finds what references mean: a node or graph of the document, of the library, or one that is always there."""
+
+    def __init__(self, document: Document, library: Library) -> None:
+        self._document = document
+        self._library = library
+        self._by_base: dict[str, list[Graph]] = {}
+        for graph in document.graphs:
+            self._by_base.setdefault(split_version(graph.path)[0], []).append(graph)
+        self._library_nodes = {node.path: node for graph in library.graphs for node in graph.nodes}
+
+    def graph(self, reference: Reference) -> Graph | None:
+        """The newest graph that a reference can mean; the document's own before the library's."""
+        return self._own_graph(reference) or self._library.find(reference)
+
+    def node(self, reference: Reference) -> Node | None:
+        """The node that a reference means, or that the graph begins with which it means."""
+        path = str(reference._replace(query=()))
+        own = self._document.nodes.get(path)
+        graph = None if own is not None else self._own_graph(reference)
+        if own is None and graph is None and not reference.version:
+            own = self._library_nodes.get(path)
+        if own is not None:
+            return own
+        graph = graph or self._library.find(reference)
+        return graph.first if graph is not None else None
+
+    def _own_graph(self, reference: Reference) -> Graph | None:
+        return find_graph(self._by_base.get(reference.path, ()), reference)
+
+
+def static_edges(document: Document, library: Library) -> dict[str, tuple[Edge, ...]]:
+    """The edges of each node of the document and of the library, by its path. References to nothing have none."""
+    targeting = Targeting(document, library)
+    graphs = {graph.path: graph for graph in (*library.graphs, *document.graphs)}
+    edges: dict[str, dict[Edge, None]] = {node.path: {} for graph in graphs.values() for node in graph.nodes}
+    for graph in graphs.values():
+        for node in graph.nodes:
+            edges[node.path] |= dict.fromkeys(_outgoing(node, graph, targeting))
+            for awaited in _awaited(node, targeting):
+                edges.get(awaited, {})[Edge("wait", node.path)] = None
+    return {path: tuple(found) for path, found in edges.items()}
+
+
+def reachable(edges: Mapping[str, Iterable[Edge]], start: str) -> frozenset[str]:
+    """The nodes that one edge or more lead to from `start`; all, if one leads anywhere."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for edge in edges.get(waiting.pop(), ()):
+            if edge.target == ANYWHERE:
+                return frozenset(edges)
+            if edge.target not in found:
+                found.add(edge.target)
+                waiting.append(edge.target)
+    return frozenset(found)
+
+
+def is_called(graph: Graph) -> bool:
+    """Whether to go there is to call and to come back, and not a jump: library, generated, soft system nodes."""
+    if namespace(graph.path) == "__system__":
+        return isinstance(graph.first.body, End) and not graph.first.body.is_hard
+    return namespace(graph.path) in CALLED
+
+
+def references(node: Node) -> Iterator[tuple[EdgeKind, Targets]]:
+    """All that a node names, with what for."""
+    yield "next", node.next
+    if node.wait_for is not None:
+        yield "wait", node.wait_for.targets
+    if node.on_error is not None:
+        yield "error", (node.on_error,)
+    if node.on_success is not None and archive_target(node.on_success) is None:
+        yield "next", (parse_reference(node.on_success, ""),)
+    match node.body:
+        case Fork(branches):
+            yield "branch", branches
+        case Assert(_, Reference() as target) | GenerateSubgraph(on_signature_violation=Reference() as target):
+            yield "failure", (target,)
+
+
+def _outgoing(node: Node, graph: Graph, targeting: Targeting) -> Iterator[Edge]:
+    for kind, targets in references(node):
+        if kind == "wait":
+            continue
+        if isinstance(targets, str):
+            yield Edge(kind, ANYWHERE)
+            continue
+        for reference in targets:
+            yield from _edge(kind, reference, graph, targeting)
+    if graph.on_error is not None and node.on_error is None:
+        yield from _edge("error", graph.on_error, graph, targeting)
+
+
+def _edge(kind: EdgeKind, reference: Reference, home: Graph, targeting: Targeting) -> Iterator[Edge]:
+    target = targeting.node(reference)
+    if target is None:
+        return
+    called = targeting.graph(reference)
+    is_call = called is not None and called.path != home.path and is_called(called) and called.first == target
+    yield Edge("call" if is_call and kind == "next" else kind, target.path)
+
+
+def _awaited(node: Node, targeting: Targeting) -> Iterator[str]:
+    """Paths of the nodes whose end may be the one that `node` waits for: of a graph, any of its nodes."""
+    if node.wait_for is None or isinstance(node.wait_for.targets, str):
+        return
+    for reference in node.wait_for.targets:
+        target, graph = targeting.node(reference), targeting.graph(reference)
+        if graph is not None and graph.first is target:
+            yield from (inner.path for inner in graph.nodes)
+        elif target is not None:
+            yield target.path
