@@ -98,7 +98,7 @@ def test_clicks_lead_from_the_graph_to_a_record_and_back(browser: Browser, page:
     assert browser.run("return document.querySelector('#lanes .chosen').dataset.number") == "4"
     browser.click('#graph [data-node="/main/never"]')
     assert "has not run" in browser.text("#details")
-    browser.click('#lanes [data-number="14"] rect')
+    browser.click('#lanes [data-number="14"] .frame')
     assert browser.text("#details h3") == "/main/search"
     browser.run("document.querySelector('.record[data-number=\"12\"]').click()")
     browser.click("#details a.go")
@@ -154,9 +154,9 @@ def test_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "hostile.html"
     write_view(path, HOSTILE, smuggled, records, [])
     browser.open(path.as_uri())
-    for number in (0, 1):
-        browser.click(f'.record[data-number="{number}"]')
-        assert "onerror=" in browser.text("#details")
+    for number in (0, 1):  # in the page's own words: chromedriver cannot carry halves of surrogate pairs
+        browser.run("document.querySelector(arguments[0]).click()", f'.record[data-number="{number}"]')
+        assert browser.run("return document.getElementById('details').innerText.includes('onerror=')")
     assert "owned'>" in browser.run("return document.title")  # as a text, not set by what was smuggled in
     assert browser.run("return document.querySelectorAll('img').length") == 0
 
