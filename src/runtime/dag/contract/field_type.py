@@ -5,6 +5,7 @@ import math
 import re
 from typing import NamedTuple
 
+from runtime.dag.context.size import json_size
 from runtime.dag.contract.signature import FieldType
 from runtime.dag.json_value import Json, JsonObject
 
@@ -21,6 +22,7 @@ _NAMES: dict[str, FieldType] = {
 }
 _PYTHON = {"string": str, "boolean": bool, "array": list, "object": dict}
 _MOST_TEXT = 1 << 20
+_MOST_SIZE = 4 << 20
 
 
 class Kind(NamedTuple):
@@ -77,9 +79,12 @@ def is_of(value: Json, type: FieldType) -> bool:
 
 
 def converted(value: Json, type: FieldType) -> Json:
-    """The value of a type that a text stands for, as `assign` stores scalars as texts; else the value as it is."""
+    """The value of a type that a text stands for, as `assign` stores scalars as texts, and the text of a scalar; else
+    the value as it is."""
     if type == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
+    if type == "string" and is_of(value, "number" if not isinstance(value, bool) else "boolean"):
+        return json.dumps(value)
     if not isinstance(value, str) or type in ("string", "any"):
         return value
     text = value.strip()
@@ -106,9 +111,10 @@ def _parsed(text: str) -> Json:
     if not text.startswith(("{", "[")) or len(text) > _MOST_TEXT:
         return None
     try:
-        return json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
+    return found if json_size(found, _MOST_SIZE) <= _MOST_SIZE else None
 
 
 def _refuse(name: str) -> Json:
