@@ -1,0 +1,136 @@
+"""Templates of documents: texts with `{{ expressions }}` and `{% statements %}` over the context."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from runtime.dag.errors import Code, NodeError
+from runtime.dag.json_value import Json
+from runtime.dag.template.expressions import Expressions
+from runtime.dag.template.fields_read import fields_read
+from runtime.dag.template.meter import Meter, TemplateFault, TextBuilder
+from runtime.dag.template.statements import run
+from runtime.dag.template.syntax import Template, is_plain, parse
+from runtime.dag.template.values import check_size, kind, shown
+
+Result = TypeVar("Result")
+_MAX_KEPT = 2**18  # characters of templates that are kept parsed
+
+
+class Renderer:
+    """Renders templates, which are strangers' programs: in a second and a few tens of MiB at most, with nothing of
+    Python in reach. One for each run, because it keeps what it has parsed.
+
+    view: the context's fields, and what the executor adds (`now`, `inputs`), by name. It is never changed; values that
+    it gives may share parts with it. All but `reads` and `check` raise NodeError (TEMPLATE), one line.
+    """
+
+    def __init__(self) -> None:
+        self._parsed: dict[str, Template] = {}
+        self._kept = 0
+
+    def render(self, text: str, view: Mapping[str, Json]) -> str:
+        """The text that the template gives."""
+        return self._guarded(text, lambda meter: self._text(text, view, meter))
+
+    def evaluate(self, text: str, view: Mapping[str, Json]) -> Json:
+        """The value of a template that is one whole `{{ expression }}`, but for space around it; else the text."""
+        return self._guarded(text, lambda meter: self._value(text, view, meter))
+
+    def value(self, value: Json, view: Mapping[str, Json]) -> Json:
+        """`evaluate` of all texts in it, but for keys."""
+        return self._guarded(value, lambda meter: _in_all_texts(value, lambda text: self._value(text, view, meter)))
+
+    def assigned(self, value: Json, view: Mapping[str, Json]) -> Json:
+        """What `assign` writes: templates give texts, but for whole expressions that give an object or a list."""
+        return self._guarded(value, lambda meter: _in_all_texts(value, lambda text: self._assigned(text, view, meter)))
+
+    def condition(self, text: str, view: Mapping[str, Json]) -> bool:
+        """Of a template, or of an expression alone. Texts count as what they say: true, false, a number, nothing."""
+        template = f"{{{{ {text} }}}}" if is_plain(text) else text
+        return self._guarded(template, lambda meter: _truth(self._value(template, view, meter)))
+
+    def reads(self, text: str) -> frozenset[str] | None:
+        """Names of the context's fields that the template may look at, None if it may look at any."""
+        try:
+            return fields_read(self._template(text).body)
+        except TemplateFault:
+            return frozenset()
+
+    def check(self, text: str) -> str | None:
+        """What is wrong with the template before it runs, in one line; None if nothing is."""
+        try:
+            self._template(text)
+        except TemplateFault as fault:
+            return _one_line(fault)
+        return None
+
+    def _text(self, text: str, view: Mapping[str, Json], meter: Meter) -> str:
+        if is_plain(text):
+            return text
+        out = TextBuilder(meter)
+        run(self._template(text).body, Expressions(view, meter), out)
+        return out.text()
+
+    def _value(self, text: str, view: Mapping[str, Json], meter: Meter) -> Json:
+        template = self._template(text)
+        if template.whole is None:
+            return self._text(text, view, meter)
+        value = Expressions(view, meter).value(template.whole)
+        check_size(value, meter)
+        return value
+
+    def _assigned(self, text: str, view: Mapping[str, Json], meter: Meter) -> Json:
+        whole = self._template(text).whole
+        value = None if whole is None else Expressions(view, meter).value(whole)
+        if not isinstance(value, list | dict):
+            return self._text(text, view, meter)
+        check_size(value, meter)
+        return value
+
+    def _template(self, text: str) -> Template:
+        if is_plain(text):
+            return Template([], None)
+        if text not in self._parsed:
+            template = parse(text)
+            if self._kept + len(text) > _MAX_KEPT:
+                self._parsed, self._kept = {}, 0
+            self._parsed[text] = template
+            self._kept += len(text)
+        return self._parsed[text]
+
+    def _guarded(self, what: Json, work: Callable[[Meter], Result]) -> Result:
+        try:
+            return work(Meter())
+        except RecursionError as error:
+            reason, cause = "it is nested too deeply", error
+        except (ValueError, ArithmeticError) as error:
+            reason, cause = _one_line(error), error
+        of = f"the template {shown(what)}" if isinstance(what, str) else f"a template in {kind(what)}"
+        raise NodeError(Code.TEMPLATE, f"{of}: {reason}") from cause
+
+
+def _in_all_texts(value: Json, change: Callable[[str], Json]) -> Json:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_in_all_texts(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: _in_all_texts(member, change) for key, member in value.items()}
+    return value
+
+
+def _truth(value: Json) -> bool:
+    if not isinstance(value, str):
+        return bool(value)
+    said = value.strip()
+    if said in ("true", "false", ""):
+        return said == "true"
+    try:
+        return float(said) != 0
+    except ValueError:
+        raise TemplateFault(f"the condition gives {shown(value)}, neither true nor false nor a number") from None
+
+
+def _one_line(error: Exception) -> str:
+    line = " ".join(str(error).split())
+    return line if len(line) <= 300 else line[:297] + "..."
