@@ -53,6 +53,11 @@ class KVHandleTable:
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
+    @property
+    def names(self) -> set[str]:
+        """All that were given and not released."""
+        return set(self._entries)
+
     def name(self, continuation: Continuation, reservation: Reservation | None = None) -> str:
         """A new name, which holds the continuation until it is released, and what is reserved for its memory."""
         tokens = ",".join(map(str, continuation.tokens))

@@ -1,0 +1,84 @@
+"""Nodes that call a tool, the engine among them."""
+
+import time
+from typing import TYPE_CHECKING
+
+from runtime.dag.document.node import LlmCall, NativeCall, ToolCall
+from runtime.dag.document.path import namespace
+from runtime.dag.errors import Code, NodeError
+from runtime.dag.json_value import Json, JsonObject
+from runtime.dag.tools.tool import Invocation, ToolResult
+
+if TYPE_CHECKING:
+    from runtime.dag.execution.step import Step
+
+CORE = "native_inference_core"
+
+
+async def use_tool(step: "Step", body: ToolCall) -> None:
+    """Without `arguments`, the inputs of the signature are the tool's."""
+    if body.arguments is not None:
+        arguments = step.value(body.arguments)
+    else:
+        fields = step.graph.signature.inputs if step.graph.signature is not None else ()
+        arguments = {field.name: step.view[field.name] for field in fields if field.name in step.view}
+    step.write(await called(step, body.tool, arguments, timeout=body.timeout))
+
+
+async def ask_model(step: "Step", body: LlmCall) -> None:
+    """`dsl_call`: a prompt for a tool that writes texts."""
+    payload = await called(step, body.tool, {**step.value(body.params), "prompt": step.text(body.prompt_template)})
+    step.write(payload, text_first=True)
+
+
+async def ask_core(step: "Step", body: NativeCall) -> None:
+    """`llm_call` with an `llm` object. Raises NodeError where it may not stand: in prod, outside of a library."""
+    if namespace(step.graph.path) != "lib" and step.run_state.document.meta.is_strict:
+        text = "`llm_call` with `llm` is for graphs under /lib/reasoning: call one of these, or use `dsl_call`"
+        raise NodeError(Code.NAMESPACE_VIOLATION, text)
+    step.write(await called(step, CORE, step.value(body.llm)), text_first=True)
+
+
+async def called(step: "Step", name: str, arguments: JsonObject, timeout: float | None = None) -> Json:
+    """What the tool gives; the record says what it took. Raises NodeError, whatever went wrong."""
+    run, region, notes = step.run_state, step.region, step.notes
+    tool = run.tools.get(name)
+    for permission in tool.permissions(arguments):
+        step.grant.require(permission)
+    invocation = Invocation(
+        step.node.path,
+        region.branch,
+        region.fork,
+        step.scope,
+        step.scope.deadline,
+        step.grant,
+        run.activity,
+        timeout,
+    )
+    began = time.monotonic()
+    try:
+        result = await tool.call(arguments, invocation)
+    finally:
+        notes.tool_call = {"tool": name, "latency_ms": round((time.monotonic() - began) * 1000, 3)}
+    region.is_deterministic &= result.is_deterministic
+    _note(step, name, result)
+    return result.payload
+
+
+def _note(step: "Step", name: str, result: ToolResult) -> None:
+    notes, native = step.notes, result.native
+    notes.native = native
+    if result.notes:
+        notes.metadata["notes"] = list(result.notes)
+    if native is not None and isinstance(result.payload, dict) and "kv_handle" in result.payload:
+        step.region.made.append(result.payload["kv_handle"])
+    counts = {
+        "prompt_tokens": None if native is None else native.prompt_tokens,
+        "completion_tokens": None if native is None else native.completion_tokens,
+    }
+    if isinstance(step.node.body, LlmCall) and step.node.type == "dsl_call":
+        notes.dsl_call = {"llm_tool_name": name, **counts}
+    elif step.run_state.tools.get(name).is_llm:
+        model = None if native is None else native.model
+        features = {"used_features": list(result.used_features), "backend_used": name}
+        notes.llm_call = {"model": model, **counts, **features}
