@@ -4,22 +4,31 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from runtime.dag.document.document import Document
-from runtime.dag.document.library import Library, find_graph
+from runtime.dag.document.library import Library, by_base
 from runtime.dag.document.node import Assert, End, Fork, GenerateSubgraph, Graph, Node, Targets
 from runtime.dag.document.node_reader import archive_target
-from runtime.dag.document.path import Reference, namespace, parse_reference, split_version
+from runtime.dag.document.path import LATEST, Reference, namespace, parse_reference
 
 EdgeKind = Literal["next", "error", "failure", "branch", "wait", "call"]
 ANYWHERE = "*"  # the target of an edge that only a run can tell
+END_OF_GRAPH = "/*"  # behind the path of a graph: its end, which any of its nodes may lead to
 CALLED = ("lib", "dynamic")
 
 
 class Edge(NamedTuple):
     """kind: "wait" leads from what is waited for to who waits; "call" to the node that a called graph begins with.
-    target: path of a node, or ANYWHERE."""
+    target: path of a node, ANYWHERE, or a graph's END_OF_GRAPH, which has edges itself."""
 
     kind: EdgeKind
     target: str
+
+
+class Mention(NamedTuple):
+    """What a field of a node names. kind: of the edges that it makes."""
+
+    field: str
+    kind: EdgeKind
+    targets: Targets
 
 
 class Targeting:
@@ -28,14 +37,13 @@ class Targeting:
     def __init__(self, document: Document, library: Library) -> None:
         self._document = document
         self._library = library
-        self._by_base: dict[str, list[Graph]] = {}
-        for graph in document.graphs:
-            self._by_base.setdefault(split_version(graph.path)[0], []).append(graph)
-        self._library_nodes = {node.path: node for graph in library.graphs for node in graph.nodes}
+        self._versions = by_base(document.graphs)
+        others = (graph for graph in library.graphs if graph.path not in document.by_path)
+        self._library_nodes = {node.path: node for graph in others for node in graph.nodes}
 
     def graph(self, reference: Reference) -> Graph | None:
         """The newest graph that a reference can mean; the document's own before the library's."""
-        return self._own_graph(reference) or self._library.find(reference)
+        return self._own_graph(reference) or self._library_graph(reference)
 
     def node(self, reference: Reference) -> Node | None:
         """The node that a reference means, or that the graph begins with which it means."""
@@ -46,11 +54,20 @@ class Targeting:
             own = self._library_nodes.get(path)
         if own is not None:
             return own
-        graph = graph or self._library.find(reference)
+        graph = graph or self._library_graph(reference)
         return graph.first if graph is not None else None
 
+    def newest(self, path: str) -> Graph | None:
+        """Of a path without a version."""
+        return self.graph(Reference(path, LATEST))
+
     def _own_graph(self, reference: Reference) -> Graph | None:
-        return find_graph(self._by_base.get(reference.path, ()), reference)
+        versions = self._versions.get(reference.path)
+        return versions.find(reference.version) if versions else None
+
+    def _library_graph(self, reference: Reference) -> Graph | None:
+        graph = self._library.find(reference)
+        return graph if graph is not None and graph.path not in self._document.by_path else None
 
 
 def static_edges(document: Document, library: Library) -> dict[str, tuple[Edge, ...]]:
@@ -58,18 +75,27 @@ def static_edges(document: Document, library: Library) -> dict[str, tuple[Edge, 
     targeting = Targeting(document, library)
     graphs = {graph.path: graph for graph in (*library.graphs, *document.graphs)}
     edges: dict[str, dict[Edge, None]] = {node.path: {} for graph in graphs.values() for node in graph.nodes}
+    ends: dict[str, list[str]] = {}  # path of a graph → of the nodes that wait for it
     for graph in graphs.values():
         for node in graph.nodes:
             edges[node.path] |= dict.fromkeys(_outgoing(node, graph, targeting))
             for awaited in _awaited(node, targeting):
-                edges.get(awaited, {})[Edge("wait", node.path)] = None
+                if isinstance(awaited, Node):
+                    edges[awaited.path][Edge("wait", node.path)] = None
+                else:
+                    ends.setdefault(awaited.path, []).append(node.path)
+    for path, waiting in ends.items():
+        end = path + END_OF_GRAPH
+        edges[end] = dict.fromkeys(Edge("wait", node) for node in waiting)
+        for node in graphs[path].nodes:
+            edges[node.path][Edge("wait", end)] = None
     return {path: tuple(found) for path, found in edges.items()}
 
 
-def reachable(edges: Mapping[str, Iterable[Edge]], start: str) -> frozenset[str]:
-    """The nodes that one edge or more lead to from `start`; all, if one leads anywhere."""
+def reachable(edges: Mapping[str, Iterable[Edge]], *starts: str) -> frozenset[str]:
+    """The nodes that one edge or more lead to from any of `starts`; all, if one leads anywhere."""
     found: set[str] = set()
-    waiting = [start]
+    waiting = list(starts)
     while waiting:
         for edge in edges.get(waiting.pop(), ()):
             if edge.target == ANYWHERE:
@@ -87,24 +113,26 @@ def is_called(graph: Graph) -> bool:
     return namespace(graph.path) in CALLED
 
 
-def references(node: Node) -> Iterator[tuple[EdgeKind, Targets]]:
-    """All that a node names, with what for."""
-    yield "next", node.next
+def mentions(node: Node) -> Iterator[Mention]:
+    """All that a node names."""
+    yield Mention("next", "next", node.next)
     if node.wait_for is not None:
-        yield "wait", node.wait_for.targets
+        yield Mention("wait_for", "wait", node.wait_for.targets)
     if node.on_error is not None:
-        yield "error", (node.on_error,)
+        yield Mention("on_error", "error", (node.on_error,))
     if node.on_success is not None and archive_target(node.on_success) is None:
-        yield "next", (parse_reference(node.on_success, ""),)
+        yield Mention("on_success", "next", (parse_reference(node.on_success, ""),))
     match node.body:
         case Fork(branches):
-            yield "branch", branches
-        case Assert(_, Reference() as target) | GenerateSubgraph(on_signature_violation=Reference() as target):
-            yield "failure", (target,)
+            yield Mention("branches", "branch", branches)
+        case Assert(_, Reference() as target):
+            yield Mention("on_failure", "failure", (target,))
+        case GenerateSubgraph(on_signature_violation=Reference() as target):
+            yield Mention("on_signature_violation", "failure", (target,))
 
 
 def _outgoing(node: Node, graph: Graph, targeting: Targeting) -> Iterator[Edge]:
-    for kind, targets in references(node):
+    for _, kind, targets in mentions(node):
         if kind == "wait":
             continue
         if isinstance(targets, str):
@@ -121,17 +149,17 @@ def _edge(kind: EdgeKind, reference: Reference, home: Graph, targeting: Targetin
     if target is None:
         return
     called = targeting.graph(reference)
-    is_call = called is not None and called.path != home.path and is_called(called) and called.first == target
+    is_call = called is not None and called.path != home.path and is_called(called) and called.first is target
     yield Edge("call" if is_call and kind == "next" else kind, target.path)
 
 
-def _awaited(node: Node, targeting: Targeting) -> Iterator[str]:
-    """Paths of the nodes whose end may be the one that `node` waits for: of a graph, any of its nodes."""
+def _awaited(node: Node, targeting: Targeting) -> Iterator[Node | Graph]:
+    """The nodes and the graphs of several nodes that `node` waits for."""
     if node.wait_for is None or isinstance(node.wait_for.targets, str):
         return
     for reference in node.wait_for.targets:
         target, graph = targeting.node(reference), targeting.graph(reference)
-        if graph is not None and graph.first is target:
-            yield from (inner.path for inner in graph.nodes)
+        if graph is not None and graph.first is target and len(graph.nodes) > 1:
+            yield graph
         elif target is not None:
-            yield target.path
+            yield target

@@ -17,16 +17,21 @@ MOST_PROBLEMS = 200
 
 @dataclass
 class Problems:
-    """The faults of a file; of many, the first. guesses: how many words may still be looked up for what was meant by
-    them, which takes time."""
+    """The faults of a file; of many errors, and of many warnings, the first.
+
+    guesses: how many words may still be looked up for what was meant by them, which takes time.
+    """
 
     file: str
     found: list[Problem] = field(default_factory=list)
     guesses: int = 300
+    _counts: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
 
     def add(self, problem: Problem) -> None:
-        if len(self.found) < MOST_PROBLEMS:
-            self.found.append(problem._replace(file=self.file))
+        """The problem's file is `file`, unless it names one."""
+        self._counts[problem.is_error] += 1
+        if self._counts[problem.is_error] <= MOST_PROBLEMS:
+            self.found.append(problem._replace(file=problem.file or self.file))
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,9 @@ def _requirements(fields: Fields) -> tuple[Requirement, ...]:
 
     def requirement(item: Json) -> Requirement:
         if isinstance(item, str) and item.startswith("/"):
-            return Requirement("lib", item.strip())
+            return Requirement("lib", str(fields.refer(item)))
         if isinstance(item, dict) and isinstance(item.get("lib"), str):
-            fields.refer(item["lib"])  # raises, if it is no path
-            return Requirement("lib", item["lib"].strip())
+            return Requirement("lib", str(fields.refer(item["lib"])))
         if isinstance(item, dict) and isinstance(item.get("tool"), str):
             return Requirement("tool", item["tool"].strip())
         raise ValueError('has an item that is neither `lib: "/lib/x@^1.0"` nor `tool: "name"`')

@@ -1,5 +1,6 @@
 """Graphs that a document can refer to and does not define."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
@@ -8,11 +9,41 @@ from importlib.resources.abc import Traversable
 from runtime.dag.document.document import Document
 from runtime.dag.document.node import Graph
 from runtime.dag.document.parser import parse_document
-from runtime.dag.document.path import Reference, split_version, version_key, version_matches
+from runtime.dag.document.path import Reference, split_version, version_end, version_key, version_matches
 from runtime.dag.document.system_nodes import SYSTEM_GRAPHS
 from runtime.dag.errors import DocumentError
 
 PACKAGE = "runtime.dag"
+
+
+class Versions:
+    """The graphs of one path without its version, ordered by their versions."""
+
+    def __init__(self, graphs: Iterable[Graph]) -> None:
+        self._graphs = sorted(graphs, key=lambda graph: version_key(graph_version(graph)))
+        self._keys = [version_key(graph_version(graph)) for graph in self._graphs]
+        self._unversioned = next((graph for graph in self._graphs if not split_version(graph.path)[1]), None)
+
+    def find(self, wanted: str) -> Graph | None:
+        """The newest that a reference with this version can mean: "" is the one that has none in its path, if there is
+        one."""
+        if not wanted and self._unversioned is not None:
+            return self._unversioned
+        end = version_end(wanted)
+        newest = self._graphs[(len(self._keys) if end is None else bisect_left(self._keys, end)) - 1]
+        return newest if version_matches(graph_version(newest), wanted) else None
+
+    @property
+    def newest(self) -> Graph:
+        return self._graphs[-1]
+
+
+def by_base(graphs: Iterable[Graph]) -> dict[str, Versions]:
+    """Graphs by their paths without versions."""
+    found: dict[str, list[Graph]] = {}
+    for graph in graphs:
+        found.setdefault(split_version(graph.path)[0], []).append(graph)
+    return {base: Versions(versions) for base, versions in found.items()}
 
 
 class Library:
@@ -22,13 +53,15 @@ class Library:
         self._documents = tuple(documents)
         defined = {graph.path: graph for document in self._documents for graph in document.graphs}
         self._by_path = SYSTEM_GRAPHS | defined
-        self._by_base: dict[str, list[Graph]] = {}
-        for graph in self._by_path.values():
-            self._by_base.setdefault(split_version(graph.path)[0], []).append(graph)
+        self._versions = by_base(self._by_path.values())
 
     @property
     def graphs(self) -> tuple[Graph, ...]:
         return tuple(self._by_path.values())
+
+    @property
+    def by_path(self) -> dict[str, Graph]:
+        return dict(self._by_path)
 
     def with_document(self, document: Document) -> "Library":
         return Library((*self._documents, document))
@@ -36,19 +69,8 @@ class Library:
     def find(self, reference: Reference) -> Graph | None:
         """The newest graph that a reference can mean, None if there is none. Of a reference without a version, the one
         without a version, if there is one."""
-        return find_graph(self._by_base.get(reference.path, ()), reference)
-
-
-def find_graph(graphs: Iterable[Graph], reference: Reference) -> Graph | None:
-    """The newest of some graphs that a reference can mean."""
-    matching = [
-        graph
-        for graph in graphs
-        if split_version(graph.path)[0] == reference.path and version_matches(graph_version(graph), reference.version)
-    ]
-    if not reference.version:
-        matching = [graph for graph in matching if graph.path == reference.path] or matching
-    return max(matching, key=lambda graph: version_key(graph_version(graph)), default=None)
+        versions = self._versions.get(reference.path)
+        return versions.find(reference.version) if versions else None
 
 
 def graph_version(graph: Graph) -> str:

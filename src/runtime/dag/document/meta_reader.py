@@ -1,5 +1,6 @@
 """`/__meta__` and `/__meta__/resources`."""
 
+from collections.abc import Iterable
 from typing import Literal, cast
 
 from runtime.dag.contract.capability import ResourceEntry
@@ -10,6 +11,7 @@ from runtime.dag.document.node_reader import STRATEGIES, read_budget
 from runtime.dag.errors import Code
 from runtime.dag.json_value import Json
 
+MOST_DECLARED = 500
 META_FIELDS = ("version", "mode", "entry_point", "execution_budget", "context_merge_strategy", "layer_profile",
                "name", "description", "author")  # fmt: skip
 RESOURCE_TYPES = ("tool", "runtime", "network", "memory", "knowledge_graph", "generate_subgraph", "reasoning",
@@ -36,15 +38,24 @@ def read_meta(fields: Fields) -> Meta:
     )
 
 
-def read_resources(fields: Fields) -> tuple[ResourceEntry, ...]:
-    """The entries of a `resource_declare`."""
+def read_resources(fields: Fields, most: int) -> tuple[ResourceEntry, ...]:
+    """The entries of a `resource_declare`. most: entries and capabilities; more are refused."""
     if "next" in fields:
         fields.fault("next", "does nothing: resources are declared, not run", is_error=False)
     items = fields.raw("resources")
     if not isinstance(items, list):
         fields.fault("", "the field `resources` is missing, a list of what the document needs")
         return ()
-    return tuple(entry for index, item in enumerate(items) if (entry := _entry(fields, index, item)))
+    entries = tuple(entry for index, item in enumerate(items) if (entry := _entry(fields, index, item)))
+    if declared(entries) > most:
+        fields.fault("resources", f"declares more than {MOST_DECLARED} resources and capabilities")
+        return ()
+    return entries
+
+
+def declared(entries: Iterable[ResourceEntry]) -> int:
+    """How many resources and capabilities these are."""
+    return sum(1 + len(entry.capabilities) for entry in entries)
 
 
 def _entry(fields: Fields, index: int, item: Json) -> ResourceEntry | None:

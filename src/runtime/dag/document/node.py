@@ -1,6 +1,7 @@
 """The nodes of a document as they are written: values that may hold templates are not yet rendered."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from runtime.dag.contract.permission import Permission
@@ -23,7 +24,7 @@ class Requirement(NamedTuple):
     """requires: - lib: "/lib/x@^1.0" or - tool: "name"."""
 
     kind: Literal["lib", "tool"]
-    name: str  # as it is written, version range included
+    name: str  # of a lib: its path, version range included
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class Graph:
     file: str = ""
     line: int = 0
 
-    @property
+    @cached_property
     def first(self) -> Node:
         """Where a call begins: `entry`, else the node `start`, else the first."""
         wanted = (self.entry, f"{self.path}/start")

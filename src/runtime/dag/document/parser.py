@@ -10,7 +10,7 @@ from runtime.dag.document.blocks import Block, Blocks, Level, find_blocks
 from runtime.dag.document.document import Document, Meta
 from runtime.dag.document.fields import Fields, Home, Problems
 from runtime.dag.document.graph_reader import read_graph
-from runtime.dag.document.meta_reader import read_meta, read_resources
+from runtime.dag.document.meta_reader import MOST_DECLARED, declared, read_meta, read_resources
 from runtime.dag.document.node import Graph
 from runtime.dag.document.path import parse_block_path
 from runtime.dag.document.yaml_reader import MOST_VALUES, YamlError, read_yaml
@@ -124,7 +124,7 @@ class _Content:
     def _take_resources(self, fields: Fields, path: str) -> None:
         if path != RESOURCES:
             fields.fault("", f"resources are declared in the block {RESOURCES}", is_error=False)
-        self.resources.extend(read_resources(fields))
+        self.resources.extend(read_resources(fields, MOST_DECLARED - declared(self.resources)))
 
 
 def _intent(text: str, line: int, problems: Problems) -> Json:

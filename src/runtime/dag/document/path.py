@@ -78,21 +78,28 @@ def version_matches(have: str, wanted: str) -> bool:
         return True
     if not have:
         return False
-    numbers = version_key(have)
+    numbers = _longer(version_key(have))
     if not wanted.startswith("^"):
-        return _padded(numbers, version_key(wanted)) == version_key(wanted)
+        return numbers[: len(version_key(wanted))] == version_key(wanted)
     least = version_key(wanted[1:])
     fixed = next((i for i, number in enumerate(least) if number), len(least) - 1) + 1
-    return numbers[:fixed] == least[:fixed] and _longer(numbers) >= _longer(least)
+    return numbers[:fixed] == least[:fixed] and numbers >= _longer(least)
+
+
+def version_end(wanted: str) -> tuple[int, ...] | None:
+    """The least key above those of all versions that a reference with numbers can want; None: there is none."""
+    if wanted in ("", LATEST):
+        return None
+    numbers = version_key(wanted.removeprefix("^"))
+    fixed = len(numbers)
+    if wanted.startswith("^"):
+        fixed = next((i for i, number in enumerate(numbers) if number), fixed - 1) + 1
+    return (*numbers[: fixed - 1], numbers[fixed - 1] + 1)
 
 
 def version_key(version: str) -> tuple[int, ...]:
     """What versions are ordered by; that of none is before all others."""
     return tuple(int(number) for number in version.split(".")) if version else ()
-
-
-def _padded(numbers: tuple[int, ...], like: tuple[int, ...]) -> tuple[int, ...]:
-    return _longer(numbers)[: len(like)]
 
 
 def _longer(numbers: tuple[int, ...]) -> tuple[int, ...]:
