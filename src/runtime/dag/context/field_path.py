@@ -10,9 +10,9 @@ _MAX_LENGTH = 1000
 def parse_field_path(text: str) -> FieldPath:
     """`a.b` and `$.a.b` are ("a", "b"); "" and `$` are (), the whole context. Raises ValueError, one line."""
     path = text.strip()
-    path = "" if path == "$" else path.removeprefix("$.")
-    if not path:
+    if path in ("", "$"):
         return ()
+    path = path.removeprefix("$.")
     segments = tuple(path.split("."))
     if len(path) > _MAX_LENGTH or len(segments) > _MAX_SEGMENTS:
         raise ValueError(f"the field path {path[:40]!r}.. is too long; write at most {_MAX_SEGMENTS} names")

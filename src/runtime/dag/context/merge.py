@@ -1,7 +1,7 @@
 """One context of what the branches of a fork have left."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -131,9 +131,12 @@ def _lists(before: Json, values: Iterable[Json], is_unique: bool) -> Json:
             merged = merged + value[len(before) :]
         else:
             merged = merged + value
-    if is_unique and isinstance(merged, list):
-        return list({identity(item): item for item in reversed(merged)}.values())[::-1]
-    return merged
+    if not is_unique or not isinstance(merged, list):
+        return merged
+    items: dict[Hashable, Json] = {}
+    for item in merged:
+        items.setdefault(identity(item), item)
+    return list(items.values())
 
 
 def _all_objects(versions: Iterable[_Version]) -> bool:

@@ -34,26 +34,25 @@ _OF_ENGINE = ("reasoning", "native_inference_core")
 
 @dataclass(frozen=True)
 class Grant:
-    """A set of permissions, without those that others of it imply. Make one with `Grant.of`."""
+    """A set of permissions, without those that others of it imply, and without their `extras`: what they restrict is
+    not known here. Make one with `Grant.of`."""
 
     permissions: frozenset[Permission] = field(default_factory=frozenset)
 
     @classmethod
     def of(cls, permissions: Iterable[Permission]) -> Self:
         """As few permissions as mean the same."""
-        kept: list[Permission] = []
-        for permission in sorted(set(permissions), key=_breadth):
-            if not any(_implies(other, permission) for other in kept):
-                kept.append(permission)
-        return cls(frozenset(kept))
+        bare = {Permission(each.kind, each.name, each.max_depth) for each in permissions}
+        if any(each.kind == ANY for each in bare):
+            return cls.everything()
+        return cls(frozenset(each for each in bare if not any(_implies(other, each) for other in bare - {each})))
 
     @classmethod
     def everything(cls) -> Self:
         return cls(frozenset([Permission(ANY)]))
 
     def allows(self, permission: Permission) -> bool:
-        """A depth asked for (none is a depth of 1) has to be within one that is held. `extras` are for the tool to look
-        at."""
+        """A depth asked for (none is a depth of 1) has to be within one that is held."""
         return any(_covers(held, permission) for held in self.permissions)
 
     def require(self, permission: Permission) -> None:
@@ -142,10 +141,8 @@ def _covers(held: Permission, wanted: Permission) -> bool:
 
 def _implies(held: Permission, other: Permission) -> bool:
     """Whether `other` adds nothing to `held`."""
-    if held.kind == ANY:
-        return True
-    same = held.kind == other.kind and held.name in ("", other.name) and held.extras in ((), other.extras)
-    return same and (held.max_depth is None or (other.max_depth is not None and other.max_depth <= held.max_depth))
+    is_as_broad = held.kind == other.kind and held.name in ("", other.name)
+    return is_as_broad and (held.max_depth is None or (other.max_depth is not None and other.max_depth <= held.max_depth))
 
 
 def _meet(a: Permission, b: Permission) -> Permission | None:
@@ -157,10 +154,4 @@ def _meet(a: Permission, b: Permission) -> Permission | None:
     if a.kind != b.kind or (a.name and b.name and a.name != b.name):
         return None
     depths = [depth for depth in (a.max_depth, b.max_depth) if depth is not None]
-    return Permission(a.kind, a.name or b.name, min(depths, default=None), tuple(sorted({*a.extras, *b.extras})))
-
-
-def _breadth(permission: Permission) -> tuple[bool, str, str, float, tuple[tuple[str, str], ...]]:
-    """Broader ones come first."""
-    depth = float("inf") if permission.max_depth is None else permission.max_depth
-    return permission.kind != ANY, permission.kind, permission.name, -depth, permission.extras
+    return Permission(a.kind, a.name or b.name, min(depths, default=None))
