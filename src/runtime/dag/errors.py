@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from runtime.dag.trace.record import NativeInference
 from runtime.errors import UserError
 
 
@@ -60,11 +61,13 @@ class DocumentError(UserError):
 
 @dataclass
 class NodeError(Exception):
-    """A node has failed: its `on_error` runs, or else its subgraph ends. details: JSON, for `$.error.context`."""
+    """A node has failed: its `on_error` runs, or else its subgraph ends. details: JSON, for `$.error.context`. native:
+    what the engine did for it all the same."""
 
     code: Code
     message: str  # one line
     details: dict[str, Any] = field(default_factory=dict)
+    native: NativeInference | None = None
 
     def __str__(self) -> str:
         return f"{self.message} [{self.code}]"

@@ -65,14 +65,14 @@ class Fields:
         shown = f"`{name}` {text}" if name else text
         self.problems.add(Problem(code, shown, "", self.home.block, self.node, line, is_error))
 
-    def read(self, key: str, reader: Callable[[Json], Value], default: Value) -> Value:
-        """What `reader` makes of a field. Its ValueError becomes a problem."""
+    def read(self, key: str, reader: Callable[[Json], Value], default: Value, code: Code = Code.SYNTAX) -> Value:
+        """What `reader` makes of a field. Its ValueError becomes a problem of this code."""
         if key not in self:
             return default
         try:
             return reader(self.value[key])
         except ValueError as error:
-            self.fault(key, str(error))
+            self.fault(key, str(error), code)
             return default
 
     def inner(self, key: str) -> "Fields":

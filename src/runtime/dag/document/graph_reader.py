@@ -91,7 +91,7 @@ def _inner_node(fields: Fields, path: str, index: int, item: Json) -> Node | Non
 
 def read_block_signature(fields: Fields) -> Signature | None:
     """`signature`, whose version and stability may stand beside it."""
-    signature: Signature | None = fields.read("signature", read_signature, None)
+    signature: Signature | None = fields.read("signature", read_signature, None, Code.SIGNATURE_VIOLATION)
     if signature is None:
         return None
     return replace(

@@ -25,7 +25,7 @@ async def generate(step: "Step", body: GenerateSubgraph) -> None:
     wrong with the graphs."""
     step.grant.require(Permission("generate_subgraph", "", step.region.frame.generated + 1))
     arguments = {**step.value(body.params), "prompt": step.text(body.prompt_template)}
-    payload = await called(step, DEFAULT_LLM_TOOL, arguments)
+    payload = await called(step, DEFAULT_LLM_TOOL, arguments, may=True)
     text = payload.get("text", "") if isinstance(payload, dict) else str(payload)
     validation = body.validation or ("strict" if step.run_state.document.meta.is_strict else "warn")
     generated = _checked(step, body, parse_document(text, step.node.path, "tolerant"), validation)

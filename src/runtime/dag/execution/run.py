@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from runtime.dag.context.snapshots import Snapshots
 from runtime.dag.contract.grant import root_grant
-from runtime.dag.document.node import Budget
+from runtime.dag.document.node import Budget, Resource
 from runtime.dag.document.path import Reference
 from runtime.dag.document.system_nodes import BUDGET_EXCEEDED
 from runtime.dag.errors import NodeError
@@ -80,4 +80,5 @@ def _root(state: RunState, program: Program, context: JsonObject, budget: Budget
     snapshots = Snapshots(most, budget.snapshot_max_size_kb or 512)
     grant = root_grant(mode, declared, state.tools.capabilities())
     frame = Frame(None, grant, BudgetScope(budget), 0, {})
-    return Region(state, frame, program, context, snapshots)
+    resources = [path for path, node in state.document.nodes.items() if isinstance(node.body, Resource)]
+    return Region(state, frame, program, context, snapshots, ended=resources)

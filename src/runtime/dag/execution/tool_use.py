@@ -39,11 +39,14 @@ async def ask_core(step: "Step", body: NativeCall) -> None:
     step.write(await called(step, CORE, step.value(body.llm)), text_first=True)
 
 
-async def called(step: "Step", name: str, arguments: JsonObject, timeout: float | None = None) -> Json:
-    """What the tool gives; the record says what it took. Raises NodeError, whatever went wrong."""
+async def called(
+    step: "Step", name: str, arguments: JsonObject, *, timeout: float | None = None, may: bool = False
+) -> Json:
+    """What the tool gives; the record says what it took. may: the node has asked for another permission, which includes
+    this tool. Raises NodeError, whatever went wrong."""
     run, region, notes = step.run_state, step.region, step.notes
     tool = run.tools.get(name)
-    for permission in tool.permissions(arguments):
+    for permission in () if may else tool.permissions(arguments):
         step.grant.require(permission)
     invocation = Invocation(
         step.node.path,
@@ -58,6 +61,9 @@ async def called(step: "Step", name: str, arguments: JsonObject, timeout: float 
     began = time.monotonic()
     try:
         result = await tool.call(arguments, invocation)
+    except NodeError as error:
+        notes.native = error.native
+        raise
     finally:
         notes.tool_call = {"tool": name, "latency_ms": round((time.monotonic() - began) * 1000, 3)}
     region.is_deterministic &= result.is_deterministic

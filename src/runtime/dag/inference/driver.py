@@ -92,9 +92,11 @@ class InferenceDriver:
             finished = await self._serve(job)
             continuation = self._continuation(job, finished)
             reservation.settle(tokens=0 if job.number is None else new + finished.new_tokens)
+            native = job.native(finished, self.model.name, self._began, store.block_size)
             try:
                 output = parsed(inference, finished)
-            except NodeError:
+            except NodeError as error:
+                error.native = native
                 if continuation is not None:
                     self._engine.release(continuation.handle)
                 raise
@@ -109,7 +111,7 @@ class InferenceDriver:
             output,
             acceptance_rate(inference, finished),
             finished.reason.value,
-            job.native(finished, self.model.name, self._began, store.block_size),
+            native,
             features(inference),
             self._writer.notes(inference),
         )
