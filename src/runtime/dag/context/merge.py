@@ -5,13 +5,13 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runtime.dag.context.difference import REMOVED
 from runtime.dag.context.field_path import FieldPath
 from runtime.dag.context.size import json_size
 from runtime.dag.document.node import MergeStrategy
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.json_value import Json, JsonObject, identity, same
 
+_REMOVED = object()  # in the place of a value: there is none any more
 _MOST_SHOWN = 1000  # bytes of a value that an error shows
 _MOST_CONFLICTS = 20
 _LOOKS_INSIDE: tuple[MergeStrategy, ...] = ("deep_merge", "array_concat", "array_merge_unique")
@@ -29,7 +29,7 @@ class BranchResult:
 
 
 class _Version(NamedTuple):
-    """What a branch has in the place of a field; REMOVED: nothing any more."""
+    """What a branch has in the place of a field; _REMOVED: nothing any more."""
 
     branch: BranchResult
     value: Json
@@ -78,11 +78,11 @@ class _Merging:
         """Members of objects, each for itself."""
         merged = {}
         for key in dict.fromkeys([*base, *(key for version in versions for key in version.value)]):
-            before = base.get(key, REMOVED)
-            members = [_Version(branch, value.get(key, REMOVED)) for branch, value in versions]
+            before = base.get(key, _REMOVED)
+            members = [_Version(branch, value.get(key, _REMOVED)) for branch, value in versions]
             changed = [member for member in members if not same(before, member.value)]
             value = self._field((*path, key), before, changed) if changed else before
-            if value is not REMOVED:
+            if value is not _REMOVED:
                 merged[key] = value
         return merged
 
@@ -103,7 +103,7 @@ class _Merging:
         if isinstance(last, dict):  # an object in the place of something else: what came before that is gone
             return self.objects(path, {}, _last_objects(versions))
         if strategy == "deep_merge":
-            return REMOVED if last is None else last
+            return _REMOVED if last is None else last
         return _lists(before, [version.value for version in versions], strategy == "array_merge_unique")
 
     def _strategy_of(self, path: FieldPath) -> MergeStrategy:
@@ -185,7 +185,7 @@ def _source(path: FieldPath, version: _Version) -> str:
 
 def _shown(value: Json) -> Json:
     """Null for a field that is removed; the beginning of a value that is long."""
-    if value is REMOVED:
+    if value is _REMOVED:
         return None
     if json_size(value, _MOST_SHOWN) <= _MOST_SHOWN:
         return value
