@@ -7,6 +7,7 @@ from runtime.dag.document.node import LlmCall, NativeCall, ToolCall
 from runtime.dag.document.path import namespace
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.json_value import Json, JsonObject
+from runtime.dag.tools.inference_arguments import InferenceArguments
 from runtime.dag.tools.tool import Invocation, ToolResult
 
 if TYPE_CHECKING:
@@ -32,11 +33,19 @@ async def ask_model(step: "Step", body: LlmCall) -> None:
 
 
 async def ask_core(step: "Step", body: NativeCall) -> None:
-    """`llm_call` with an `llm` object. Raises NodeError where it may not stand: in prod, outside of a library."""
+    """`llm_call` with an `llm` object, which is asked of whatever is called `native_inference_core`. Raises NodeError
+    where it may not stand: in prod, outside of a library."""
     if namespace(step.graph.path) != "lib" and step.run_state.document.meta.is_strict:
         text = "`llm_call` with `llm` is for graphs under /lib/reasoning: call one of these, or use `dsl_call`"
         raise NodeError(Code.NAMESPACE_VIOLATION, text)
-    step.write(await called(step, CORE, step.value(body.llm)), text_first=True)
+    arguments = step.value(body.llm)
+    try:
+        needed = InferenceArguments.read(arguments).permissions
+    except ValueError as error:
+        raise NodeError(Code.INVALID_INPUT, f"{CORE}: {error}", {"tool": CORE}) from None
+    for permission in needed:
+        step.grant.require(permission)
+    step.write(await called(step, CORE, arguments, may=True), text_first=True)
 
 
 async def called(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from runtime.dag.contract.permission import Permission
 from runtime.dag.json_value import Json, JsonObject
 from runtime.dag.tools.parameters import one_line
 
@@ -60,3 +61,14 @@ class InferenceArguments(BaseModel):
     @property
     def speculates(self) -> bool:
         return self.draft_model is not None or self.decoder_strategy == "speculative"
+
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        """Of `reasoning`, for what is made use of; plain text generation needs one only where nothing else does."""
+        used = {
+            "structured_generate": self.output_schema is not None,
+            "speculative_decode": self.speculates,
+            "stream_output": self.stop_condition is not None,
+        }
+        names = [name for name, is_used in used.items() if is_used] or ["llm_generate"]
+        return tuple(Permission("reasoning", name) for name in names)

@@ -36,16 +36,7 @@ class InferenceTool:
         return schema | {"required": ["prompt", *self.required]}
 
     def permissions(self, arguments: JsonObject) -> tuple[Permission, ...]:
-        """Of `reasoning`, for what the call makes use of; plain text generation needs one only where nothing else
-        does."""
-        asked = self._read(arguments)
-        used = {
-            "structured_generate": asked.output_schema is not None,
-            "speculative_decode": asked.speculates,
-            "stream_output": asked.stop_condition is not None,
-        }
-        names = [name for name, is_used in used.items() if is_used] or ["llm_generate"]
-        return tuple(Permission("reasoning", name) for name in names)
+        return self._read(arguments).permissions
 
     async def call(self, arguments: JsonObject, invocation: Invocation) -> ToolResult:
         """Raises NodeError: INVALID_INPUT, and as `InferenceDriver.infer` does."""
