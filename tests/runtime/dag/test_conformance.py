@@ -4,15 +4,19 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from runtime.dag.contract.permission import Permission
 from runtime.dag.document.blocks import Level
 from runtime.dag.document.parser import parse_document
-from runtime.dag.errors import Code, DocumentError
+from runtime.dag.errors import Code, DocumentError, NodeError
 from runtime.dag.execution.dsl_engine import DSLEngine
 from runtime.dag.execution.result import RunResult
+from runtime.dag.tools.inference_tools import InferenceTool, inference_tools
+from runtime.dag.tools.tool import Invocation, ToolResult
 
 DOCUMENTS = sorted((Path(__file__).parent / "documents").glob("*.md"))
 OPENING, CLOSING = "<!-- expect: ", " -->\n"
@@ -22,12 +26,12 @@ OPENING, CLOSING = "<!-- expect: ", " -->\n"
 class Expected:
     """What a document says of its run.
 
-    context: fields of the final context; absent: fields that it has not. error: a code, whose run has failed. ran: paths
-    of all nodes that ran, in order, or sorted if `sorted` (branches run at once); has_ran: some of them; not_ran.
-    problems, warnings: codes of what is wrong with the document; with `problems` it does not run. level: "tolerant" if
-    it is no document for the strict reader. ctx: the context to begin with. tools: what tools of these names give;
-    {"raise": text}: they fail. llm: what the model `llama-default` answers, one after the other; then it fails. prompts:
-    what it was asked.
+    context: fields of the final context; absent: fields that it has not. error: a code, whose run has failed.
+    ran: paths of all nodes that ran, in order, or sorted if `sorted` (branches run at once); has_ran: some of them.
+    problems, warnings: codes of what is wrong with the document; with `problems` it does not run.
+    level: "tolerant" if it is no document for the strict reader. ctx: the context to begin with.
+    tools: what tools of these names give; engine: what the engine gives; {"raise": text}: they fail.
+    llm: what the model `llama-default` answers, one after the other; then it fails. prompts: what it was asked.
     """
 
     context: dict[str, Any] = field(default_factory=dict)
@@ -43,6 +47,7 @@ class Expected:
     level: Level = "strict"
     ctx: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] | None = None
     llm: list[str] | None = None
     prompts: list[str] | None = None
 
@@ -59,6 +64,47 @@ class Model:
         if len(self.prompts) > len(self.answers):
             return {"success": False, "text": "", "error": "there is nothing left to say"}
         return {"success": True, "text": self.answers[len(self.prompts) - 1]}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`native_inference_core`, with its permissions and capabilities, and without a model."""
+
+    payload: dict[str, Any]
+    tool: InferenceTool
+
+    @property
+    def name(self) -> str:
+        return self.tool.name
+
+    @property
+    def description(self) -> str:
+        return self.tool.description
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return self.tool.schema
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return self.tool.capabilities
+
+    @property
+    def is_llm(self) -> bool:
+        return True
+
+    def permissions(self, arguments: dict[str, Any]) -> tuple[Permission, ...]:
+        return self.tool.permissions(arguments)
+
+    async def call(self, arguments: dict[str, Any], invocation: Invocation) -> ToolResult:
+        if "raise" in self.payload:
+            raise NodeError(Code.GENERATION, self.payload["raise"])
+        return ToolResult(self.payload)
+
+    @classmethod
+    def giving(cls, payload: dict[str, Any]) -> "Engine":
+        driver: Any = SimpleNamespace(model=SimpleNamespace(drafts=True))
+        return cls(payload, next(tool for tool in inference_tools(driver) if tool.name == "native_inference_core"))
 
 
 def read(path: Path) -> tuple[str, Expected]:
@@ -107,6 +153,8 @@ def test_a_document_does_what_it_says(path: Path) -> None:
     model = Model(expected.llm or [])
     if expected.llm is not None:
         engine.register_llm_tool("llama-default", model)
+    if expected.engine is not None:
+        engine.get_tool_registry().add(Engine.giving(expected.engine))
     for name, payload in expected.tools.items():
         engine.register_tool(name, tool(payload))
     problems = engine.problems()
