@@ -26,12 +26,13 @@ class Call(NamedTuple):
     name: str
     function: Function | None
     values: list[nodes.Expr]
-    keywords: dict[str, nodes.Expr]
+    keywords: dict[str, nodes.Node]
 
 
 def as_call(node: nodes.Call | nodes.Filter | nodes.Test) -> Call:
     """Raises TemplateFault if there is no such function."""
-    values, keywords = list(node.args), {keyword.key: keyword.value for keyword in node.kwargs}
+    values = list(node.args)
+    keywords: dict[str, nodes.Node] = {str(keyword.key): keyword.value for keyword in node.kwargs}
     if isinstance(node, nodes.Test):
         looks_up = node.name in ("defined", "undefined")
         return Call(node.name, None if looks_up else _known(TESTS, node.name, "test"), [node.node, *values], keywords)
@@ -48,6 +49,11 @@ def as_call(node: nodes.Call | nodes.Filter | nodes.Test) -> Call:
         raise TemplateFault("only functions can be called")
     looks_up = name in DEFAULT or name == EXISTS
     return Call(name, None if looks_up else _known(FUNCTIONS, name, "function"), values, keywords)
+
+
+def is_root(node: nodes.Node) -> bool:
+    """Whether it is `$` itself."""
+    return isinstance(node, nodes.Name) and node.name == ROOT
 
 
 def check_node(node: nodes.Node) -> None:

@@ -7,7 +7,7 @@ from jinja2 import nodes
 
 from runtime.dag.json_value import Json, JsonObject
 from runtime.dag.template import operators
-from runtime.dag.template.allowed import DEFAULT_PARAMETERS, ROOT, as_call
+from runtime.dag.template.allowed import DEFAULT_PARAMETERS, ROOT, as_call, is_root
 from runtime.dag.template.functions import DEFAULT, EXISTS
 from runtime.dag.template.meter import Meter, TemplateFault
 from runtime.dag.template.values import MISSING, as_integer, as_number, as_text, in_text, kind, member, shown
@@ -21,26 +21,26 @@ class Expressions:
         self.meter = meter
         self._view = view
 
-    def value(self, node: nodes.Expr) -> Json:
+    def value(self, node: nodes.Node) -> Json:
         """Raises TemplateFault where something is missing or is not what an operator needs."""
         found = self.look_up(node)
         if found is MISSING:
             raise TemplateFault(f"there is no {_path(node)}; where it may be missing, use default({_path(node)}, ...)")
         return found
 
-    def look_up(self, node: nodes.Expr) -> Json:
+    def look_up(self, node: nodes.Node) -> Json:
         """Like `value`, but MISSING for a name or a member that is missing."""
         self.meter.spend()
         return _RULES[type(node)](self, node)
 
     def find(self, path: str) -> Json:
         """The value at "a.b.0", MISSING if there is none."""
-        found: Json = self.look_up(nodes.Name(ROOT, "load"))
-        for part in path.removeprefix(f"{ROOT}.").split("."):
+        top, *parts = path.removeprefix(f"{ROOT}.").split(".")
+        found = self._view.get(top, MISSING)
+        for part in parts:
             self.meter.spend()
-            found = member(found, int(part) if isinstance(found, list) and part.isdecimal() else part)
-            if found is MISSING:
-                break
+            is_index = isinstance(found, list) and part.isdecimal() and len(part) < 10
+            found = member(found, int(part) if is_index else part)
         return found
 
     def _name(self, node: nodes.Name) -> Json:
@@ -51,10 +51,13 @@ class Expressions:
         return self._view.get(node.name, None if node.name == "null" else MISSING)
 
     def _getattr(self, node: nodes.Getattr) -> Json:
-        container = self.look_up(node.node)
-        return MISSING if container is MISSING else member(container, node.attr)
+        if is_root(node.node):
+            return self._view.get(node.attr, MISSING)
+        return member(self.look_up(node.node), node.attr)
 
     def _getitem(self, node: nodes.Getitem) -> Json:
+        if is_root(node.node) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            return self._view.get(node.arg.value, MISSING)
         container = self.look_up(node.node)
         if container is MISSING:
             return MISSING
@@ -79,7 +82,7 @@ class Expressions:
         found = self.look_up(call.values[0])
         if call.name not in DEFAULT:
             return (found is not MISSING) == (call.name == "defined")
-        given = dict(zip(DEFAULT_PARAMETERS, call.values, strict=False)) | call.keywords
+        given: dict[str, nodes.Node] = {**dict(zip(DEFAULT_PARAMETERS, call.values, strict=False)), **call.keywords}
         if found is MISSING or (not found and "boolean" in given and self.value(given["boolean"])):
             return self.value(given["default_value"]) if "default_value" in given else ""
         return found

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from jinja2 import nodes
 
-from runtime.dag.template.allowed import ROOT, as_call, target_names
+from runtime.dag.template.allowed import ROOT, as_call, is_root, target_names
 from runtime.dag.template.functions import EXISTS
 
 
@@ -56,7 +56,7 @@ def _of_expression(node: nodes.Node, bound: frozenset[str]) -> Iterable[str]:
             if each.name not in bound:
                 yield each.name
             continue
-        if isinstance(each, nodes.Getattr | nodes.Getitem) and _is_root(each.node):
+        if isinstance(each, nodes.Getattr | nodes.Getitem) and is_root(each.node):
             yield _field(each)
             continue
         if isinstance(each, nodes.Call | nodes.Filter):
@@ -66,10 +66,6 @@ def _of_expression(node: nodes.Node, bound: frozenset[str]) -> Iterable[str]:
                 yield _top(call.values[0])
             continue
         todo += each.iter_child_nodes()
-
-
-def _is_root(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Name) and node.name == ROOT
 
 
 def _field(node: nodes.Getattr | nodes.Getitem) -> str:

@@ -26,7 +26,7 @@ def length(_: Meter, value: Json) -> int:
 
 def at(_: Meter, container: Json, key: Json) -> Json:
     if (found := member(container, key)) is MISSING:
-        raise TemplateFault(f"there is no {shown(key)} in {kind(container)}")
+        raise TemplateFault(f"{kind(container)} has no item {shown(key)}")
     return found
 
 
@@ -137,7 +137,7 @@ def members(meter: Meter, items: Json, path: Json, user: str) -> list[Json]:
     if path is None:
         return found
     for name in as_text(path, user).split("."):
-        meter.spend(len(found))
+        meter.spend(1 + len(found))
         found = [member(item, name) for item in found]
         if any(each is MISSING for each in found):
             raise TemplateFault(f"{user}: not all items have {shown(path)}")

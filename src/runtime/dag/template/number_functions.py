@@ -8,6 +8,7 @@ from runtime.dag.template.operators import checked_number
 from runtime.dag.template.values import MISSING, as_integer, as_number, is_number, shown
 
 _MAX_RANGE = 100_000
+_MAX_DIGITS = 15  # that round keeps
 _MAX_NUMERAL = 400  # characters of a text that is read as a number
 
 
@@ -33,11 +34,13 @@ def to_float(_: Meter, value: Json, default: Json = MISSING) -> Json:
 def round_number(_: Meter, value: Json, precision: Json = 0) -> Json:
     """Halves away from 0, as C does; an integer where no digits are left."""
     number = as_number(value, "round")
-    if not 0 <= as_integer(precision, "round") <= 15:
-        raise TemplateFault("round keeps 0 to 15 digits")
+    if not 0 <= as_integer(precision, "round") <= _MAX_DIGITS:
+        raise TemplateFault(f"round keeps 0 to {_MAX_DIGITS} digits")
+    if isinstance(number, int):
+        return number
     scale = 10**precision
-    rounded = math.copysign(math.floor(abs(number) * scale + 0.5), number)
-    return int(rounded) if precision == 0 else checked_number(rounded / scale)
+    rounded = math.floor(abs(number) * scale + 0.5) * (-1 if number < 0 else 1)
+    return rounded if precision == 0 else checked_number(rounded / scale)
 
 
 def absolute(_: Meter, value: Json) -> Json:

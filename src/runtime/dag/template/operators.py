@@ -58,7 +58,7 @@ def remainder(left: Json, right: Json, meter: Meter) -> Json:
 
 def power(left: Json, right: Json, _: Meter) -> Json:
     base, exponent = as_number(left, "a power"), as_number(right, "a power")
-    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > _MAX_BITS:
+    if isinstance(base, int) and isinstance(exponent, int) and (base.bit_length() - 1) * exponent > _MAX_BITS:
         raise TemplateFault("a power grows too large")
     return checked_number(base**exponent)
 

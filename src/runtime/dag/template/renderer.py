@@ -1,18 +1,19 @@
 """Templates of documents: texts with `{{ expressions }}` and `{% statements %}` over the context."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.json_value import Json
 from runtime.dag.template.expressions import Expressions
 from runtime.dag.template.fields_read import fields_read
-from runtime.dag.template.meter import Meter, TemplateFault, TextBuilder
+from runtime.dag.template.meter import MAX_NESTING, Meter, TemplateFault, TextBuilder
+from runtime.dag.template.operators import checked_number
 from runtime.dag.template.statements import run
 from runtime.dag.template.syntax import Template, is_plain, parse
-from runtime.dag.template.values import check_size, kind, shown
+from runtime.dag.template.values import check_size, shown
 
-Result = TypeVar("Result")
 _MAX_KEPT = 2**18  # characters of templates that are kept parsed
 
 
@@ -30,24 +31,27 @@ class Renderer:
 
     def render(self, text: str, view: Mapping[str, Json]) -> str:
         """The text that the template gives."""
-        return self._guarded(text, lambda meter: self._text(text, view, meter))
+        with _one_error(text):
+            return self._text(text, view, Meter())
 
     def evaluate(self, text: str, view: Mapping[str, Json]) -> Json:
         """The value of a template that is one whole `{{ expression }}`, but for space around it; else the text."""
-        return self._guarded(text, lambda meter: self._value(text, view, meter))
+        with _one_error(text):
+            return self._value(text, view, Meter())
 
     def value(self, value: Json, view: Mapping[str, Json]) -> Json:
-        """`evaluate` of all texts in it, but for keys."""
-        return self._guarded(value, lambda meter: _in_all_texts(value, lambda text: self._value(text, view, meter)))
+        """`evaluate` of all texts in it, but for keys. They share one second."""
+        return _in_all_texts(value, partial(self._value, view=view, meter=Meter()))
 
     def assigned(self, value: Json, view: Mapping[str, Json]) -> Json:
         """What `assign` writes: templates give texts, but for whole expressions that give an object or a list."""
-        return self._guarded(value, lambda meter: _in_all_texts(value, lambda text: self._assigned(text, view, meter)))
+        return _in_all_texts(value, partial(self._assigned, view=view, meter=Meter()))
 
     def condition(self, text: str, view: Mapping[str, Json]) -> bool:
         """Of a template, or of an expression alone. Texts count as what they say: true, false, a number, nothing."""
         template = f"{{{{ {text} }}}}" if is_plain(text) else text
-        return self._guarded(template, lambda meter: _truth(self._value(template, view, meter)))
+        with _one_error(template):
+            return _truth(self._value(template, view, Meter()))
 
     def reads(self, text: str) -> frozenset[str] | None:
         """Names of the context's fields that the template may look at, None if it may look at any."""
@@ -98,24 +102,27 @@ class Renderer:
             self._kept += len(text)
         return self._parsed[text]
 
-    def _guarded(self, what: Json, work: Callable[[Meter], Result]) -> Result:
-        try:
-            return work(Meter())
-        except RecursionError as error:
-            reason, cause = "it is nested too deeply", error
-        except (ValueError, ArithmeticError) as error:
-            reason, cause = _one_line(error), error
-        of = f"the template {shown(what)}" if isinstance(what, str) else f"a template in {kind(what)}"
-        raise NodeError(Code.TEMPLATE, f"{of}: {reason}") from cause
+
+@contextmanager
+def _one_error(text: str) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError as error:
+        raise NodeError(Code.TEMPLATE, f"the template {shown(text)}: it is nested too deeply") from error
+    except (ValueError, ArithmeticError) as error:
+        raise NodeError(Code.TEMPLATE, f"the template {shown(text)}: {_one_line(error)}") from error
 
 
-def _in_all_texts(value: Json, change: Callable[[str], Json]) -> Json:
+def _in_all_texts(value: Json, change: Callable[[str], Json], depth: int = 0) -> Json:
+    if depth > MAX_NESTING:
+        raise NodeError(Code.TEMPLATE, f"a value with templates is nested deeper than {MAX_NESTING}")
     if isinstance(value, str):
-        return change(value)
+        with _one_error(value):
+            return change(value)
     if isinstance(value, list):
-        return [_in_all_texts(item, change) for item in value]
+        return [_in_all_texts(item, change, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {key: _in_all_texts(member, change) for key, member in value.items()}
+        return {key: _in_all_texts(member, change, depth + 1) for key, member in value.items()}
     return value
 
 
@@ -126,7 +133,7 @@ def _truth(value: Json) -> bool:
     if said in ("true", "false", ""):
         return said == "true"
     try:
-        return float(said) != 0
+        return checked_number(float(said)) != 0
     except ValueError:
         raise TemplateFault(f"the condition gives {shown(value)}, neither true nor false nor a number") from None
 

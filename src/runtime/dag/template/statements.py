@@ -12,6 +12,7 @@ from runtime.dag.template.meter import TemplateFault, TextBuilder
 from runtime.dag.template.values import MISSING, as_list, in_text, kind
 
 _LOOP = "loop"
+_STEPS_OF_A_ROUND = 3
 
 
 def run(body: Sequence[nodes.Node], expressions: Expressions, out: TextBuilder) -> None:
@@ -20,23 +21,32 @@ def run(body: Sequence[nodes.Node], expressions: Expressions, out: TextBuilder) 
         expressions.meter.spend()
         if isinstance(node, nodes.Output):
             for part in node.nodes:
-                is_text = isinstance(part, nodes.TemplateData)
-                out.add(part.data if is_text else in_text(expressions.value(part), expressions.meter))
+                if isinstance(part, nodes.TemplateData):
+                    out.add(part.data)
+                else:
+                    out.add(in_text(_value(part, expressions), expressions.meter))
         elif isinstance(node, nodes.If):
             run(_branch(node, expressions), expressions, out)
         elif isinstance(node, nodes.For):
             _loop(node, expressions, out)
         elif isinstance(node, nodes.Assign):
-            _give(node.target, expressions.value(node.node), expressions.variables)
+            _give(node.target, _value(node.node, expressions), expressions.variables)
         elif isinstance(node, nodes.AssignBlock):
             text = TextBuilder(expressions.meter)
             run(node.body, expressions, text)
             _give(node.target, text.text(), expressions.variables)
 
 
+def _value(node: nodes.Node, expressions: Expressions) -> Json:
+    try:
+        return expressions.value(node)
+    except (ValueError, ArithmeticError) as error:
+        raise TemplateFault(f"line {node.lineno}: {error}") from error
+
+
 def _branch(node: nodes.If, expressions: Expressions) -> list[nodes.Node]:
     for branch in (node, *node.elif_):
-        if expressions.value(branch.test):
+        if _value(branch.test, expressions):
             return branch.body
     return node.else_
 
@@ -50,6 +60,7 @@ def _loop(node: nodes.For, expressions: Expressions, out: TextBuilder) -> None:
     if node.test is not None:
         chosen = [item for item in chosen if _passes(node, item, expressions)]
     for i, item in enumerate(chosen):
+        expressions.meter.spend(_STEPS_OF_A_ROUND)
         _give(node.target, item, variables)
         variables[_LOOP] = _loop_facts(i, len(chosen), hidden[_LOOP])
         run(node.body, expressions, out)
@@ -64,16 +75,16 @@ def _loop(node: nodes.For, expressions: Expressions, out: TextBuilder) -> None:
 
 def _items(node: nodes.For, expressions: Expressions) -> list[Json]:
     """Of an object: [key, value] for `k, v in`, else its keys; in the order of its keys."""
-    value = expressions.value(node.iter)
+    value = _value(node.iter, expressions)
     if isinstance(value, dict):
         return (items if isinstance(node.target, nodes.Tuple) else keys)(expressions.meter, value)
     return as_list(value, "`for`")
 
 
 def _passes(node: nodes.For, item: Json, expressions: Expressions) -> bool:
-    expressions.meter.spend()
+    expressions.meter.spend(_STEPS_OF_A_ROUND)
     _give(node.target, item, expressions.variables)
-    return bool(node.test is None or expressions.value(node.test))
+    return bool(node.test is None or _value(node.test, expressions))
 
 
 def _give(target: nodes.Node, value: Json, variables: JsonObject) -> None:

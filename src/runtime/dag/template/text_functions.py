@@ -7,6 +7,8 @@ from runtime.dag.template.format_text import format_text
 from runtime.dag.template.meter import Meter, TemplateFault
 from runtime.dag.template.values import as_text
 
+_MAX_TRIMMED = 100
+
 
 def upper(meter: Meter, text: Json) -> str:
     return _changed(meter, text, "upper", str.upper)
@@ -26,6 +28,8 @@ def title(meter: Meter, text: Json) -> str:
 
 def trim(meter: Meter, text: Json, characters: Json = None) -> str:
     wanted = None if characters is None else as_text(characters, "trim")
+    if wanted and len(wanted) > _MAX_TRIMMED:
+        raise TemplateFault(f"trim takes away {_MAX_TRIMMED} different characters at most")
     return _changed(meter, text, "trim", lambda whole: whole.strip(wanted))
 
 
@@ -61,5 +65,7 @@ def fill(meter: Meter, text: Json, *values: Json) -> str:
 
 def _changed(meter: Meter, value: Json, user: str, change: Callable[[str], str]) -> str:
     text = as_text(value, user)
-    meter.build(3 * len(text))  # some letters become three
-    return change(text)
+    meter.read(text)
+    changed = change(text)
+    meter.build(len(changed))  # some letters become three
+    return changed

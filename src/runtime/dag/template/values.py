@@ -80,7 +80,7 @@ def json_text(value: Json, meter: Meter, indent: int | None = None) -> str:
     """Compact unless `indent` is given, with sorted keys."""
     check_size(value, meter, indent or 0)
     separators = (",", ":") if indent is None else None
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=separators, indent=indent)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=separators, indent=indent)
     meter.build(len(text))  # escapes make it longer
     return text
 
@@ -97,6 +97,8 @@ def check_size(value: Json, meter: Meter, indent: int = 0) -> None:
             length += 1 + depth * indent
             if isinstance(each, str):
                 length += len(each)
+            elif isinstance(each, int):
+                length += each.bit_length() // 3
             elif isinstance(each, dict):
                 length += sum(len(key) + 4 for key in each)
                 below.extend(each.values())
