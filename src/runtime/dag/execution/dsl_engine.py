@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from runtime.dag.document.body_readers import DEFAULT_LLM_TOOL
 from runtime.dag.document.document import Document
 from runtime.dag.document.library import Library, shipped_library
-from runtime.dag.document.node import Budget, Graph
+from runtime.dag.document.node import Budget, GenerateSubgraph, Graph, LlmCall, NativeCall, Node, ToolCall
 from runtime.dag.document.parser import parse_document, read_document
 from runtime.dag.document.validator import validate
 from runtime.dag.errors import Code, DocumentError, Problem
@@ -25,10 +26,10 @@ from runtime.dag.inference.subgraph_kv_cache import SubgraphKVCache
 from runtime.dag.json_value import JsonObject
 from runtime.dag.template.renderer import Renderer
 from runtime.dag.tools.default_tools import add_default_tools
-from runtime.dag.tools.inference_tools import inference_tools
+from runtime.dag.tools.inference_tools import CORE, ENGINE_TOOLS, inference_tools
 from runtime.dag.tools.llm_tool import Generate, LanguageModel
 from runtime.dag.tools.tool_registry import DEFAULT_TIMEOUT, ToolRegistry
-from runtime.dag.trace.record import TraceRecord
+from runtime.dag.trace.record import MemorySample, TraceRecord
 
 MOST_NODES = 10_000  # of a run whose document sets no limit: it must end, too
 CACHE_BYTES = 64 << 20
@@ -50,15 +51,17 @@ class DSLEngine:
         """driver: the model for inferences; without one there are only the host's tools. cache_bytes: of L0, 0 turns it
         off. write: gets each record of a trace at once."""
         self.document = document
-        self.tools = ToolRegistry(inference_tools(driver) if driver is not None else ())
+        self.tools = ToolRegistry()
         add_default_tools(self.tools)
-        self._driver = driver
         self._library = library or shipped_library()
         self._renderer = Renderer()
         self._write = write
-        handles = None if driver is None else driver.handles
-        self.cache = SubgraphKVCache(cache_bytes, handles, 0 if driver is None else driver.model.block_bytes)
+        self._cache_bytes = cache_bytes
+        self.cache = SubgraphKVCache(cache_bytes)
+        self._driver: InferenceDriver | None = None
         self._last: RunResult | None = None
+        if driver is not None:
+            self.use_model(driver)
 
     @classmethod
     def from_markdown(cls, text: str, driver: InferenceDriver | None = None, **options: Any) -> Self:
@@ -69,6 +72,22 @@ class DSLEngine:
     def from_file(cls, path: str | Path, driver: InferenceDriver | None = None, **options: Any) -> Self:
         """Raises UserError if the file cannot be read."""
         return cls(read_document(Path(path)), driver, **options)
+
+    def use_model(self, driver: InferenceDriver) -> None:
+        """Inferences are this model's from now on."""
+        self._driver = driver
+        for tool in inference_tools(driver):
+            self.tools.add(tool)
+        self.cache.clear()
+        self.cache = SubgraphKVCache(self._cache_bytes, driver.handles, driver.model.block_bytes)
+
+    def needs_model(self) -> bool:
+        """Whether the document declares the engine, or a node that it may run asks for what only that has."""
+        if any(CORE in (entry.type, entry.name) or entry.type == "reasoning" for entry in self.document.resources):
+            return True
+        program = Program(self.document, self._library, self._renderer)
+        reached = program.reach.paths_of(program.reach.onwards(self.document.nodes))
+        return any(_asks(program.place(path).node, self.tools) for path in reached)
 
     def register_tool(
         self,
@@ -154,6 +173,10 @@ class DSLEngine:
         """Of the last run, however it ended."""
         return list(self._last.traces) if self._last is not None else []
 
+    def get_last_memory(self) -> list[MemorySample]:
+        """Of the engine's cache in the last run."""
+        return list(self._last.memory) if self._last is not None else []
+
     def _state(self) -> RunState:
         meta = self.document.meta
         intents = list(self.document.llm_intents) or None
@@ -183,3 +206,14 @@ class DSLEngine:
             tuple(state.tracer.records),
             tuple(self._driver.memory) if self._driver is not None else (),
         )
+
+
+def _asks(node: Node, tools: ToolRegistry) -> bool:
+    """Whether the node asks a model, and the host has none for it."""
+    body = node.body
+    if isinstance(body, LlmCall):
+        return body.tool not in tools
+    if isinstance(body, ToolCall):
+        return body.tool in ENGINE_TOOLS and body.tool not in tools
+    wanted = CORE if isinstance(body, NativeCall) else DEFAULT_LLM_TOOL
+    return isinstance(body, NativeCall | GenerateSubgraph) and wanted not in tools

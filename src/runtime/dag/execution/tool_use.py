@@ -8,12 +8,11 @@ from runtime.dag.document.path import namespace
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.json_value import Json, JsonObject
 from runtime.dag.tools.inference_arguments import InferenceArguments
+from runtime.dag.tools.inference_tools import CORE
 from runtime.dag.tools.tool import Invocation, ToolResult
 
 if TYPE_CHECKING:
     from runtime.dag.execution.step import Step
-
-CORE = "native_inference_core"
 
 
 async def use_tool(step: "Step", body: ToolCall) -> None:

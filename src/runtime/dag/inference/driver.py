@@ -5,8 +5,10 @@ import time
 from dataclasses import replace
 from itertools import count
 from threading import Lock
+from typing import Self
 
 from model.token_encoder import TokenEncoder
+from runtime.assembly import Assembly
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.execution.budget import Reservation
 from runtime.dag.inference.activity import Activity
@@ -52,6 +54,11 @@ class InferenceDriver:
         self._began = engine.now()
         self._task: asyncio.Task[None] | None = None
         self._compiling = Lock()  # of threads; see Engine.prepare
+
+    @classmethod
+    def of(cls, assembly: Assembly) -> Self:
+        """Of a new engine of the assembly."""
+        return cls(assembly.engine(), assembly.loaded.encoder, ModelCard.of(assembly), Activity())
 
     @property
     def memory(self) -> list[MemorySample]:

@@ -11,6 +11,8 @@ from runtime.dag.json_value import JsonObject
 from runtime.dag.tools.inference_arguments import InferenceArguments
 from runtime.dag.tools.tool import Invocation, ToolResult
 
+CORE = "native_inference_core"
+ENGINE_TOOLS = ("native_infer", CORE, "grammar_enforced_infer", "speculative_runner", "llama-default")
 _TEXT = frozenset(("text_generation", "kv_continuation", "stream_output"))
 _CORE = frozenset(("tokenize", "kv_alloc", "model_step", "compile_grammar", "stream_until"))
 
@@ -80,7 +82,7 @@ def inference_tools(driver: InferenceDriver) -> list[InferenceTool]:
         ),
         InferenceTool(
             driver,
-            "native_inference_core",
+            CORE,
             "All that the engine does: texts, structured output, continuing from a handle, stopping, guessing",
             _CORE | _TEXT | structured | guesses,
             _core_payload,
