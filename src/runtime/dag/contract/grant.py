@@ -142,7 +142,9 @@ def _covers(held: Permission, wanted: Permission) -> bool:
 def _implies(held: Permission, other: Permission) -> bool:
     """Whether `other` adds nothing to `held`."""
     is_as_broad = held.kind == other.kind and held.name in ("", other.name)
-    return is_as_broad and (held.max_depth is None or (other.max_depth is not None and other.max_depth <= held.max_depth))
+    return is_as_broad and (
+        held.max_depth is None or (other.max_depth is not None and other.max_depth <= held.max_depth)
+    )
 
 
 def _meet(a: Permission, b: Permission) -> Permission | None:

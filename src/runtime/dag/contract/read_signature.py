@@ -84,7 +84,7 @@ def _with_name(name: Json, entry: Json, side: str) -> JsonObject:
 def _field(entry: Json, side: str) -> Field:
     name = entry.get("name") if isinstance(entry, dict) else None
     if not isinstance(name, str) or len(name) > 100 or not _NAME.fullmatch(name):
-        raise ValueError(f"each {side} of a signature needs a `name`: a letter, then letters, digits, _ and -")
+        raise ValueError(f"each {side} of a signature needs a `name`: a letter or _, then letters, digits, _ and -")
     try:
         return _checked(_read_field(name, entry))
     except ValueError as error:

@@ -7,17 +7,19 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.validators import extend
-from pydantic_core import SchemaError as PatternError
-from pydantic_core import SchemaValidator, core_schema
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from runtime.dag.context.size import json_size
+from runtime.dag.contract.pattern import check_pattern, matches
 from runtime.dag.contract.signature import Field, Signature
 from runtime.dag.json_value import Json, JsonObject, identity
 
 MAX_BYTES = 64 * 1024
 _MAX_NESTING = 32
+_MAX_PATTERNS = 64
 _MAX_STEPS = 50_000  # some microseconds for each
+_BYTES_A_STEP = 32  # of values that are compared or shown as a whole
 _FORMATS = FormatChecker(
     formats=[name for name in Draft202012Validator.FORMAT_CHECKER.checkers if name not in ("regex", "json-pointer")]
 )
@@ -35,16 +37,18 @@ def check_schema(schema: Json) -> None:
         Draft202012Validator.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
         raise ValueError(f"no JSON Schema: {error.json_path}: {_one_line(error.message)}") from error
+    patterns: set[str] = set()
     for keywords in _objects(schema):
         if isinstance(reference := keywords.get("$ref"), str) and not reference.startswith("#"):
             raise ValueError(f"the JSON Schema refers to {reference[:60]!r}; name a schema within it, as #/$defs/..")
-        patterns = keywords.get("patternProperties")
-        names = list(patterns) if isinstance(patterns, dict) else []
-        for pattern in [*names, keywords.get("pattern")]:
-            if isinstance(pattern, str):
-                _matcher(pattern)
-        if names and "unevaluatedProperties" in keywords:
+        of_names = keywords.get("patternProperties")
+        patterns |= {*(of_names if isinstance(of_names, dict) else ()), keywords.get("pattern")} - {None}
+        if of_names and "unevaluatedProperties" in keywords:
             raise ValueError("the JSON Schema has `unevaluatedProperties` beside `patternProperties`; leave one out")
+    if len(patterns) > _MAX_PATTERNS:
+        raise ValueError(f"the JSON Schema has {len(patterns)} patterns; at most {_MAX_PATTERNS} can be used")
+    for pattern in sorted(patterns):
+        check_pattern(pattern)
 
 
 def violation(value: Json, schema: JsonObject) -> str | None:
@@ -56,7 +60,7 @@ def violation(value: Json, schema: JsonObject) -> str | None:
     validator = steps.dialect(schema, registry=Registry(), format_checker=_FORMATS)
     try:
         error = best_match(validator.iter_errors(value))
-    except (Unresolvable, RecursionError, _TooManySteps, ValueError) as failure:
+    except (Unresolvable, RecursionError, _TooManySteps, ValueError, ArithmeticError) as failure:
         return f"cannot be checked: {_one_line(str(failure) or 'its schema leads back to itself')}"
     return None if error is None else f"{error.json_path}: {_one_line(error.message)}"
 
@@ -103,23 +107,43 @@ class _Steps:
 
     def __init__(self) -> None:
         self._left = _MAX_STEPS
-        own = {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items}
-        own["additionalProperties"] = _additional_properties
+        own = {
+            "pattern": _pattern,
+            "patternProperties": _pattern_properties,
+            "additionalProperties": _additional_properties,
+            "uniqueItems": _unique_items,
+        }
         keywords = {**Draft202012Validator.VALIDATORS, **own}
-        self.dialect = extend(Draft202012Validator, {name: self._counted(check) for name, check in keywords.items()})
+        counted = {name: self._counted(name, check) for name, check in keywords.items()}
+        self.dialect = extend(Draft202012Validator, counted)
 
-    def _counted(self, check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
+    def _counted(self, name: str, check: Callable[..., Any]) -> Callable[..., Iterator[ValidationError]]:
         def counted(validator: Any, keyword: Json, value: Json, schema: JsonObject) -> Iterator[ValidationError]:
-            self._left -= 1 + sum(len(each) // 8 for each in (keyword, value) if isinstance(each, list | dict | str))
-            if self._left < 0:
-                raise _TooManySteps
-            yield from check(validator, keyword, value, schema) or ()
+            self._take(1 + sum(len(each) // 8 for each in (keyword, value) if isinstance(each, list | dict | str)))
+            if name in ("patternProperties", "additionalProperties") and isinstance(value, dict):
+                self._take(len(value) * len(schema.get("patternProperties", ())))
+            elif name in ("const", "enum"):
+                self._take_bytes(keyword)
+            elif name == "uniqueItems":
+                self._take_bytes(value)
+            for error in check(validator, keyword, value, schema) or ():
+                if not isinstance(error.validator, str):  # it is new, and shows the value
+                    self._take_bytes(value)
+                yield error
 
         return counted
 
+    def _take_bytes(self, value: Json) -> None:
+        self._take(json_size(value, self._left * _BYTES_A_STEP) // _BYTES_A_STEP)
+
+    def _take(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise _TooManySteps
+
 
 def _pattern(_: Any, pattern: str, value: Json, __: JsonObject) -> Iterator[ValidationError]:
-    if isinstance(value, str) and not _matches(pattern, value):
+    if isinstance(value, str) and not matches(pattern, value):
         yield ValidationError(f"the text does not match {pattern!r}")
 
 
@@ -130,7 +154,7 @@ def _pattern_properties(
         return
     for pattern, subschema in patterns.items():
         for name, member in value.items():
-            if _matches(pattern, name):
+            if matches(pattern, name):
                 yield from validator.descend(member, subschema, path=name, schema_path=pattern)
 
 
@@ -141,7 +165,7 @@ def _additional_properties(
         return
     named, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
     for name, member in value.items():
-        if name in named or any(_matches(pattern, name) for pattern in patterns):
+        if name in named or any(matches(pattern, name) for pattern in patterns):
             continue
         if subschema is False:
             yield ValidationError(f"there may be no {name!r}")
@@ -152,23 +176,6 @@ def _additional_properties(
 def _unique_items(_: Any, wanted: bool, value: Json, __: JsonObject) -> Iterator[ValidationError]:
     if wanted and isinstance(value, list) and len({identity(item) for item in value}) < len(value):
         yield ValidationError("there are equal items")
-
-
-def _matches(pattern: str, text: str) -> bool:
-    try:
-        _matcher(pattern).validate_python(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _matcher(pattern: str) -> SchemaValidator:
-    """In time linear in the text: pydantic's engine for patterns has no back references and no look-around."""
-    try:
-        return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
-    except PatternError as error:
-        shown = repr(pattern[:60])
-        raise ValueError(f"no pattern of a JSON Schema: {shown}; look-around and back references are none") from error
 
 
 def _nesting(value: Json) -> int:
