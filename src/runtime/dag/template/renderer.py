@@ -49,7 +49,7 @@ class Renderer:
 
     def condition(self, text: str, view: Mapping[str, Json]) -> bool:
         """Of a template, or of an expression alone. Texts count as what they say: true, false, a number, nothing."""
-        template = f"{{{{ {text} }}}}" if is_plain(text) else text
+        template = text if "{{" in text or "{%" in text else f"{{{{ {text} }}}}"
         with _one_error(template):
             return _truth(self._value(template, view, Meter()))
 
