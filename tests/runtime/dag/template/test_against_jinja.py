@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -15,6 +15,7 @@ VIEW: dict[str, Any] = {"i": 3, "j": -2, "h": 0.5, "s": "ab", "t": "b", "l": [3,
 _jinja = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
 
 numbers = st.sampled_from(["i", "j", "h", "m.k", "m['b'][0]", "l[-1]", "7", "0", "2.5", "l | length", "(j | abs)"])
+bases = st.sampled_from(["i", "j", "m.k", "7", "(l | first)"])  # Jinja takes the sign of a literal off: (-7) ** 2
 texts = st.sampled_from(["s", "t", "'a b'", "m.b[1]", "(s | upper)", "s[1:]", "s[::-1]", "(l | join(t))", "''"])
 lists = st.sampled_from(["l", "m.b", "[i, j]", "(l | sort)", "(s | list)", "l[1:]", "[]", "range(i) | list", "(l + l)"])
 
@@ -24,7 +25,7 @@ def _numeric(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.builds("({} {} {})".format, inner, operators, inner),
         st.builds("{} {} {}".format, inner, operators, inner),
-        st.builds("({} ** {})".format, inner, st.sampled_from(["0", "2", "3", "j", "h"])),
+        st.builds("({} ** {})".format, bases, st.sampled_from(["0", "3", "j"])),
         st.builds("(-{})".format, inner),
         st.builds("({} if {} > {} else {})".format, inner, inner, inner, inner),
         st.builds("({} or {})".format, inner, inner),
@@ -98,10 +99,9 @@ def test_renders_as_jinja_does(template: str) -> None:
         expected = _jinja.from_string(template).render(VIEW)
     except (TemplateError, TypeError, ArithmeticError):
         expected = None
+    text: str | None
     try:
         text = Renderer().render(template, VIEW)
     except NodeError:
-        # Jinja lets pass what is no JSON: complex numbers, infinity; and numbers of any length
-        assume(expected is None or (len(expected) < 250 and not any(sign in expected for sign in ("j)", "inf", "nan"))))
         text = None
     assert text == expected
