@@ -15,6 +15,7 @@ from runtime.dag.template.syntax import Template, is_plain, parse
 from runtime.dag.template.values import check_size, shown
 
 _MAX_KEPT = 2**18  # characters of templates that are kept parsed
+_EACH = 256  # characters that a template counts for more than it has
 
 
 class Renderer:
@@ -96,10 +97,10 @@ class Renderer:
             return Template([], None)
         if text not in self._parsed:
             template = parse(text)
-            if self._kept + len(text) > _MAX_KEPT:
+            if self._kept + len(text) + _EACH > _MAX_KEPT:
                 self._parsed, self._kept = {}, 0
             self._parsed[text] = template
-            self._kept += len(text)
+            self._kept += len(text) + _EACH
         return self._parsed[text]
 
 

@@ -57,8 +57,8 @@ def _loop(node: nodes.For, expressions: Expressions, out: TextBuilder) -> None:
     names = [*target_names(node.target), _LOOP]
     hidden = {name: variables.get(name, MISSING) for name in names}
     chosen = _items(node, expressions)
-    if node.test is not None:
-        chosen = [item for item in chosen if _passes(node, item, expressions)]
+    if (test := node.test) is not None:
+        chosen = [item for item in chosen if _passes(node.target, item, test, expressions)]
     for i, item in enumerate(chosen):
         expressions.meter.spend(_STEPS_OF_A_ROUND)
         _give(node.target, item, variables)
@@ -81,10 +81,10 @@ def _items(node: nodes.For, expressions: Expressions) -> list[Json]:
     return as_list(value, "`for`")
 
 
-def _passes(node: nodes.For, item: Json, expressions: Expressions) -> bool:
+def _passes(target: nodes.Node, item: Json, test: nodes.Node, expressions: Expressions) -> bool:
     expressions.meter.spend(_STEPS_OF_A_ROUND)
-    _give(node.target, item, expressions.variables)
-    return bool(node.test is None or _value(node.test, expressions))
+    _give(target, item, expressions.variables)
+    return bool(_value(test, expressions))
 
 
 def _give(target: nodes.Node, value: Json, variables: JsonObject) -> None:
