@@ -5,7 +5,7 @@ import json
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.dag.context.field_path import FieldPath, get, put
@@ -20,7 +20,7 @@ Flat = dict[FieldPath, Json]
 
 scalars = st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from([1.0, "s"])
 lists = st.lists(st.integers(0, 3) | st.booleans(), max_size=3)
-flats = st.dictionaries(st.sampled_from(FIELDS), scalars | lists | lists, max_size=6)
+values = st.one_of(scalars, lists, lists)
 names = st.sampled_from("abc")
 objects = st.dictionaries(
     names,
@@ -32,13 +32,22 @@ objects = st.dictionaries(
 @st.composite
 def forks(draw: st.DrawFn) -> tuple[Flat, list[Flat]]:
     """What was before, and what some branches have made of it."""
-    base = draw(flats)
+    base = draw(st.fixed_dictionaries(dict.fromkeys(FIELDS, values)))
+    for path in draw(st.sets(st.sampled_from(FIELDS), max_size=3)):
+        del base[path]
     branches = []
-    for _ in range(draw(st.integers(0, 3))):
-        gone, extended = draw(st.sets(st.sampled_from(FIELDS), max_size=2)), draw(st.sampled_from(FIELDS))
-        branch = {path: value for path, value in base.items() if path not in gone} | draw(flats)
-        if isinstance(base.get(extended), list):
-            branch[extended] = base[extended] + draw(lists)
+    for _ in range(draw(st.integers(1, 3))):
+        branch = dict(base)
+        for path in FIELDS:
+            change = draw(st.sampled_from(["keep", "remove", "replace", "extend", "prepend"]))
+            if change == "remove":
+                branch.pop(path, None)
+            elif change == "replace":
+                branch[path] = draw(values)
+            elif change == "extend" and isinstance(base.get(path), list):
+                branch[path] = base[path] + draw(lists)
+            elif change == "prepend" and isinstance(base.get(path), list):
+                branch[path] = draw(lists) + base[path]
         branches.append(branch)
     return base, branches
 
@@ -101,6 +110,7 @@ def expected(base: Flat, branches: list[Flat], strategy_of: dict[FieldPath, Merg
     return whole
 
 
+@settings(max_examples=500)
 @given(forks(), st.sampled_from(STRATEGIES), st.booleans())
 def test_each_strategy_is_one_rule_for_each_field(
     fork: tuple[Flat, list[Flat]], strategy: MergeStrategy, allows_equal: bool
