@@ -5,6 +5,7 @@ from typing import Literal
 
 from kernels.filters import FILTERS
 from runtime.comparison.settings import ComparisonWorkload
+from runtime.dag.workload.settings import DagWorkload
 from runtime.errors import ConfigError
 
 FloatType = Literal["f32", "bf16", "f16"]
@@ -314,7 +315,7 @@ class EngineConfig:
 class RunConfig(EngineConfig):
     """`python -m runtime.run`"""
 
-    workload: PromptsWorkload | FileWorkload | ChatWorkload | EvalWorkload | ComparisonWorkload
+    workload: PromptsWorkload | FileWorkload | ChatWorkload | EvalWorkload | ComparisonWorkload | DagWorkload
     tracking: NoTracking | WandbTracking
 
 

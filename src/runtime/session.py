@@ -16,6 +16,8 @@ from runtime.command_line import INTERRUPTED
 from runtime.comparison.preparation import prepare_comparison
 from runtime.comparison.settings import ComparisonWorkload
 from runtime.config import ChatWorkload, EvalWorkload, RunConfig, WandbTracking
+from runtime.dag.workload.job import prepare_dag
+from runtime.dag.workload.settings import DagWorkload
 from runtime.errors import UserError
 from runtime.evaluation.evaluation import prepare_evaluation
 from runtime.generation import prepare_generation
@@ -34,6 +36,8 @@ def prepare_job(config: RunConfig) -> Job:
         return prepare_evaluation(config, config.workload)
     if isinstance(config.workload, ComparisonWorkload):
         return prepare_comparison(config, config.workload)
+    if isinstance(config.workload, DagWorkload):
+        return prepare_dag(config, config.workload)
     return prepare_generation(config, config.workload)
 
 

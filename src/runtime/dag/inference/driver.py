@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from itertools import count
 from threading import Lock
-from typing import Self
+from typing import NamedTuple, Self
 
 from model.token_encoder import TokenEncoder
 from runtime.assembly import Assembly
@@ -31,12 +31,22 @@ from runtime.memory.common_length import common_length
 from runtime.request import FinishReason, Request
 
 
+class Served(NamedTuple):
+    """order: among those that wait together. request: as one that knows nothing of others."""
+
+    order: tuple[tuple[int, ...], str, int]
+    request: Request
+    text: str
+
+
 class InferenceDriver:
     """Serves inferences with an engine that it alone drives, in the event loop that asks for them.
 
     The engine takes a step only when all tasks of the run wait (`activity`). So what sibling branches ask for is in one
     batch, in the order of the branches, and no step depends on how fast anybody was. A task that is cancelled takes its
     request with it. One event loop at a time.
+
+    events: of the engine, since the run began. served: what was asked for since then, and what came of it.
     """
 
     def __init__(self, engine: Engine, encoder: TokenEncoder, model: ModelCard, activity: Activity) -> None:
@@ -54,6 +64,8 @@ class InferenceDriver:
         self._began = engine.now()
         self._task: asyncio.Task[None] | None = None
         self._compiling = Lock()  # of threads; see Engine.prepare
+        self.events: list[Event] = []
+        self.served: list[Served] = []
 
     @classmethod
     def of(cls, assembly: Assembly) -> Self:
@@ -69,6 +81,7 @@ class InferenceDriver:
         """Times, steps and samples of memory count from now."""
         self._began = self._engine.now()
         self._timeline = Timeline(self._engine.store.allocator.total, self._began)
+        self.events, self.served = [], []
 
     def end_run(self) -> None:
         """Releases all handles and all that was kept for forks. Nobody waits for an inference any more."""
@@ -99,6 +112,7 @@ class InferenceDriver:
             finished = await self._serve(job)
             continuation = self._continuation(job, finished)
             reservation.settle(tokens=0 if job.number is None else new + finished.new_tokens)
+            self.served.append(Served(job.order, replace(request, resume=None, keep=False), finished.text))
             native = job.native(finished, self.model.name, self._began, store.block_size)
             try:
                 output = parsed(inference, finished)
@@ -224,6 +238,7 @@ class InferenceDriver:
         self._prefixes.drop(job)
 
     def _deliver(self, events: list[Event]) -> None:
+        self.events += events
         self._timeline.add(events, self._jobs)
         for event in events:
             if not isinstance(event, Finished) or self._prefixes.finished(event.request):
