@@ -23,7 +23,12 @@ Edges = Mapping[str, tuple[Edge, ...]]
 
 def check_flow(findings: Findings, targeting: Targeting, edges: Edges) -> None:
     document = findings.document
-    led_to = {edge.target for found in edges.values() for edge in found if edge.kind != "wait"}
+    led_to = {
+        edge.target
+        for path, found in edges.items()
+        for edge in found
+        if edge.kind != "wait" and (edge.target != ANYWHERE or path in document.nodes)
+    }
     start = entry_node(document, targeting)
     if start is not None:
         led_to.add(start.path)

@@ -131,14 +131,31 @@ def mentions(node: Node) -> Iterator[Mention]:
             yield Mention("on_signature_violation", "failure", (target,))
 
 
+def possible_targets(targets: Targets, node: Node, graph: Graph) -> tuple[Reference, ...] | None:
+    """All that a node may name; None if only a run can tell."""
+    if not isinstance(targets, str):
+        return targets
+    try:
+        paths = outcomes(targets)
+        return None if paths is None else tuple(parse_reference(path, home_path(node, graph)) for path in sorted(paths))
+    except ValueError:  # no path: an error of the run
+        return None
+
+
+def home_path(node: Node, graph: Graph) -> str:
+    """The path that bare ids are put behind: the graph's, or for a node that is alone, what its path is in."""
+    return graph.path if node.path != graph.path else split_version(graph.path)[0].rpartition("/")[0]
+
+
 def _outgoing(node: Node, graph: Graph, targeting: Targeting) -> Iterator[Edge]:
     for _, kind, targets in mentions(node):
         if kind == "wait":
             continue
-        if isinstance(targets, str):
+        named = possible_targets(targets, node, graph)
+        if named is None:
             yield Edge(kind, ANYWHERE)
             continue
-        for reference in targets:
+        for reference in named:
             yield from _edge(kind, reference, graph, targeting)
     if graph.on_error is not None and node.on_error is None:
         yield from _edge("error", graph.on_error, graph, targeting)
