@@ -41,6 +41,7 @@ async def fork(region: "Region", place: Place, body: Fork) -> None:
         ended = await region.run_state.activity.waiting(waiting)
     finally:
         await region.run_state.activity.waiting(_cancel(tasks))
+        region.run_state.liveness.fork_ended(name)
     for index, branch in enumerate(branches):
         if index not in ended:
             branch.frame.scope.forget()

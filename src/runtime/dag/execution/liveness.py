@@ -14,6 +14,8 @@ from runtime.dag.tools.tool_registry import ToolRegistry
 if TYPE_CHECKING:
     from runtime.dag.execution.region import Region
 
+SNAPSHOTS = "ctx_snapshots"  # as templates see them
+
 
 class Liveness:
     """Knows all regions of a run. A handle is alive while a region has it in a field that a node may read which can
@@ -23,6 +25,7 @@ class Liveness:
         self._driver = driver
         self._tools = tools
         self._regions: list[Region] = []
+        self._ended: list[Region] = []  # branches whose fork has not ended yet: what they leave is still to be merged
         self._forks: list[str] = []
         self._inferring: dict[Program, Nodes] = {}
 
@@ -33,6 +36,12 @@ class Liveness:
 
     def leave(self, region: "Region") -> None:
         self._regions.remove(region)
+        if region.siblings is not None:
+            self._ended.append(region)
+
+    def fork_ended(self, fork: str) -> None:
+        """What its branches have left is its region's, or nobody's."""
+        self._ended = [region for region in self._ended if region.fork != fork]
 
     def collect(self) -> None:
         """Gives back what nobody can use any more."""
@@ -40,7 +49,7 @@ class Liveness:
         if driver is None:
             return
         if len(driver.handles):
-            alive = {name for region in self._regions for name in self._names(region)}
+            alive = {name for region in (*self._regions, *self._ended) for name in self._names(region)}
             for name in driver.handles.names - alive:
                 driver.handles.release(name)
         for fork in list(self._forks):
@@ -50,13 +59,13 @@ class Liveness:
 
     def _names(self, region: "Region") -> Iterator[str]:
         fields = union(_reads(each) for each in _and_callers(region))
-        if fields is None or STAGE in fields:
+        if fields is None or STAGE in fields or SNAPSHOTS in fields:  # what is in no snapshot yet may be in the next
             contexts = [region.context]
         else:
             contexts = [{key: region.context[key] for key in (*fields, STAGE) if key in region.context}]
         if region.merging is not None:
             contexts += [branch.context for branch in region.merging.branches]
-        if fields is None or "ctx_snapshots" in fields:
+        if fields is None or SNAPSHOTS in fields:
             contexts += region.snapshots.as_json().values()
         return _texts(contexts)
 
@@ -79,8 +88,11 @@ def infers(node: Node, tools: ToolRegistry) -> bool:
 
 
 def _reads(region: "Region") -> Fields:
-    program = region.program
-    return program.reads(program.reach.onwards(region.ahead()))
+    """What it may look at, and what it returns: that is remembered, whether or not its caller looks at it this time."""
+    program, graph = region.program, region.frame.graph
+    outputs = graph.signature.outputs if graph is not None and graph.signature is not None else ()
+    ahead = program.reads(program.reach.onwards(region.ahead()))
+    return union([ahead, frozenset(field.name for field in outputs)])
 
 
 def _and_callers(region: "Region") -> Iterator["Region"]:

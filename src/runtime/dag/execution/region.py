@@ -83,8 +83,11 @@ class Region:
         stands in for it, RunEnds if the whole run is to end."""
         self.run_state.liveness.enter(self)
         try:
-            while (item := self.work.take(self._is_ready, self.program.reach)) is not None:
+            while True:
                 await asyncio.sleep(0)  # so that others get a turn, and a run of any length can be cancelled
+                item = self.work.take(self._is_ready, self.program.reach)
+                if item is None:
+                    break
                 try:
                     if isinstance(item, PendingCall):
                         await call(self, item)
