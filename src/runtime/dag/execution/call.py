@@ -26,7 +26,8 @@ async def call(region: "Region", pending: PendingCall) -> None:
     inputs = bind_inputs(graph.signature, region.context, arguments) if graph.signature else dict(arguments)
     child = _entered(region, pending, inputs)
     key, cache = _key(child, graph, inputs), region.run_state.cache
-    recalled = cache.recall(key, region.program.is_current, region.frame.scope) if key is not None else None
+    scope, branch = region.frame.scope, region.branch
+    recalled = cache.recall(key, region.program.is_current, scope, branch) if key is not None else None
     if recalled is not None:
         region.run_state.tracer.recalled(graph.first, child)
         outputs = recalled
@@ -37,7 +38,7 @@ async def call(region: "Region", pending: PendingCall) -> None:
         region.take_over(child)
         if key is not None and (child.is_deterministic or child.made):
             given = outputs if child.is_deterministic else None
-            cache.record(key, given, child.made, region.program.called_from(graph))
+            cache.record(key, given, child.made, region.program.called_from(graph), branch)
     context = region.context | outputs
     if pending.fallback_from is not None and region.frame.graph is not None and region.frame.graph.signature:
         context = fill_outputs(region.frame.graph.signature, context)

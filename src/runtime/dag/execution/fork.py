@@ -1,7 +1,7 @@
 """Forks: branches that run at the same time, each on its own context, and what becomes of them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,15 +36,17 @@ async def fork(region: "Region", place: Place, body: Fork) -> None:
     base = region.context
     tasks = [asyncio.create_task(_run(branch), name=f"{name}/{i}") for i, branch in enumerate(branches)]
     race = _race(region, starts)
+    counted: Sequence[int] = range(len(tasks))
     try:
         waiting = _first(tasks, race) if race is not None else _all(tasks)
-        ended = await region.run_state.activity.waiting(waiting)
+        counted = ended = await region.run_state.activity.waiting(waiting)
+    except NodeError:
+        counted = race if race is not None else range(_first_failed(tasks) + 1)
+        raise
     finally:
         await region.run_state.activity.waiting(_cancel(tasks))
+        _settle(region, branches, counted)
         region.run_state.liveness.fork_ended(name)
-    for index, branch in enumerate(branches):
-        if index not in ended:
-            branch.frame.scope.forget()
     kept = [branches[index] for index in ended]
     results = []
     for index, branch in zip(ended, kept, strict=True):
@@ -100,6 +102,15 @@ def _branch(
     return branch
 
 
+def _settle(region: "Region", branches: Sequence["Region"], counted: Collection[int]) -> None:
+    """What the branches have used, and what is known of their calls, is the region's from now on; of those that do not
+    count, whose speed decides how far they came, nothing is."""
+    for index, branch in enumerate(branches):
+        if index not in counted:
+            branch.frame.scope.forget()
+        region.run_state.cache.branch_ended(branch.branch, is_kept=index in counted)
+
+
 async def _run(branch: "Region") -> None:
     with branch.run_state.activity.working():
         await branch.run()
@@ -136,6 +147,10 @@ async def _first(tasks: Sequence["asyncio.Task[None]"], race: Sequence[int]) -> 
             raise failure
         failures.append(failure)
     raise failures[0]
+
+
+def _first_failed(tasks: Sequence["asyncio.Task[None]"]) -> int:
+    return next(index for index, task in enumerate(tasks) if task.done() and _failure(task) is not None)
 
 
 def _failure(task: "asyncio.Task[None]") -> BaseException | None:

@@ -121,7 +121,7 @@ class InferenceDriver:
                 if continuation is not None:
                     self._engine.release(continuation.handle)
                 raise
-            handle = None if continuation is None else self._named(continuation, reservation)
+            handle = None if continuation is None else self._named(continuation, reservation, job)
             is_kept = handle is not None
         finally:
             if not is_kept:
@@ -186,9 +186,9 @@ class InferenceDriver:
         handle = self._engine.handle(job.number)
         return continuation_of(handle, len(job.request.prompt), finished.text, finished.reason, self._encoder)
 
-    def _named(self, continuation: Continuation, reservation: Reservation) -> str:
+    def _named(self, continuation: Continuation, reservation: Reservation, job: Job) -> str:
         reservation.settle(tokens=0, kv_bytes=len(continuation.handle.blocks) * self.model.block_bytes)
-        return self.handles.name(continuation, reservation)
+        return self.handles.name(continuation, reservation, branch=job.order[0])
 
     def _abandon(self, job: Job) -> None:
         """Nobody waits for it any more, however far it is."""

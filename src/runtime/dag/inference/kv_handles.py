@@ -34,10 +34,10 @@ class _Entry:
 class KVHandleTable:
     """Names of continuations of one model.
 
-    A name says which model it is of and is a hash of the tokens: it tells nothing, cannot be guessed without them, and
-    is the same in each run that makes the same. A continuation may have several names, and be held without any; its
-    memory is given back with the last. Where memory was needed elsewhere in the meantime, a name is as good as before:
-    it is computed again.
+    A name says which model it is of and is a hash of the tokens and of the branch: it tells nothing, cannot be guessed
+    without them, and is the same in each run that makes the same. A continuation may have several names, and be held
+    without any; its memory is given back with the last. Where memory was needed elsewhere in the meantime, a name is as
+    good as before: it is computed again.
     """
 
     def __init__(self, engine: Shelf, fingerprint: str) -> None:
@@ -58,10 +58,13 @@ class KVHandleTable:
         """All that were given and not released."""
         return set(self._entries)
 
-    def name(self, continuation: Continuation, reservation: Reservation | None = None) -> str:
-        """A new name, which holds the continuation until it is released, and what is reserved for its memory."""
+    def name(
+        self, continuation: Continuation, reservation: Reservation | None = None, branch: tuple[int, ...] = ()
+    ) -> str:
+        """A new name, which holds the continuation until it is released, and what is reserved for its memory. branch:
+        in which it is made, so that no name depends on which of several branches was faster."""
         tokens = ",".join(map(str, continuation.tokens))
-        digest = hashlib.sha256(f"{self._prefix}{tokens}".encode()).hexdigest()[:24]
+        digest = hashlib.sha256(f"{self._prefix}{branch}{tokens}".encode()).hexdigest()[:24]
         name = f"{self._prefix}{digest}.{self._given[digest]}"
         self._given[digest] += 1
         self._entries[name] = _Entry(continuation, reservation)
