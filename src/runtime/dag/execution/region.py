@@ -97,11 +97,11 @@ class Region:
                     self._stand_in(item, error)
                 self.going_on = ()
                 self.run_state.liveness.collect()
-            for place in self.work.nodes:
-                self.run_state.tracer.skipped(place.node, self, "what it waits for can no longer run")
+            self._skip("what it waits for can no longer run")
             if self.merging is not None:  # the join that was to do it is one of these
                 merge_now(self, self.program.place(self.merging.path))
         finally:
+            self._skip("its part of the run has ended")
             self.run_state.liveness.leave(self)
 
     async def _run_node(self, jump: Jump) -> bool:
@@ -235,6 +235,11 @@ class Region:
             found.append(target.place.node.path if isinstance(target, Jump) else target.graph.first.path)
         follower = self.program.follower(pending.caller)
         return found if follower is None else [*found, follower.node.path]
+
+    def _skip(self, why: str) -> None:
+        """What there is still to do is not done."""
+        for place in self.work.drop():
+            self.run_state.tracer.skipped(place.node, self, why)
 
     def _is_ready(self, place: Place) -> bool:
         return is_over(self, place)

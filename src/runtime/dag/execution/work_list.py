@@ -63,6 +63,12 @@ class WorkList:
         self._queued &= ~reach.set_of([chosen])
         return self._nodes.pop(chosen)
 
+    def drop(self) -> list[Place]:
+        """Empties the list; the nodes that were in it."""
+        dropped = self.nodes
+        self.calls, self._nodes, self._added, self._queued = [], {}, [], 0
+        return dropped
+
     def _look(self, reach: Reach) -> None:
         """Brings `_queued` up to date."""
         if reach is not self._reach:
