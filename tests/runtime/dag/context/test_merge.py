@@ -306,8 +306,21 @@ def test_a_policy_for_members_looks_into_new_objects() -> None:
     assert merged({}, contexts, "error_on_conflict", {"r.items": "array_concat"}) == {
         "r": {"items": [1, 2], "one": 1, "two": 2}
     }
+    assert merged({}, contexts, "error_on_conflict", {"r.*": "last_write_wins"})["r"] == {
+        "items": [2],
+        "one": 1,
+        "two": 2,
+    }
     with pytest.raises(NodeError, match="write field 'r'"):
         merged({}, contexts, "error_on_conflict", {"r": "error_on_conflict", "s.items": "array_concat"})
+
+
+def test_a_wildcard_goes_before_the_field_that_it_is_in() -> None:
+    base: JsonObject = {"o": {"l": []}}
+    policy: dict[str, MergeStrategy] = {"o": "last_write_wins", "o.*": "array_concat"}
+    contexts: list[JsonObject] = [{"o": {"l": [1]}}, {"o": {"l": [2]}}]
+    assert merged(base, contexts, "error_on_conflict", policy) == {"o": {"l": [1, 2]}}
+    assert merged(base, contexts, "error_on_conflict", policy | {"o.l": "last_write_wins"}) == {"o": {"l": [2]}}
 
 
 def test_shares_what_it_does_not_change() -> None:

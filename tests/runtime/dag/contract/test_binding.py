@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.dag.contract.binding import bind_inputs, collect_outputs, fill_outputs
@@ -45,6 +45,7 @@ def fields(draw: st.DrawFn) -> tuple[Field, ...]:
     return tuple(found)
 
 
+@settings(max_examples=300)
 @given(fields(), sources, sources, st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["15", "x"])), st.booleans())
 def test_each_value_comes_from_the_first_that_has_one(
     inputs: tuple[Field, ...], context: JsonObject, nested: JsonObject, query: dict[str, str], as_text: bool
@@ -125,6 +126,18 @@ def test_numbers_may_be_texts_and_texts_numbers() -> None:
     signature = read_signature("(n: integer, p: number, b: boolean, s: string, o: object, l: array) ->")
     context = {"n": "15", "p": "0.5", "b": "true", "s": 15, "o": '{"a": [1]}', "l": "[1, 2]"}
     assert bind_inputs(signature, context) == {"n": 15, "p": 0.5, "b": True, "s": "15", "o": {"a": [1]}, "l": [1, 2]}
+
+
+def test_the_query_goes_before_the_field_and_that_before_inputs() -> None:
+    signature = read_signature("(a: integer, b: integer, c: integer, d: integer = 4, e?: integer) ->")
+    context = {"a": 2, "b": 2, "inputs": {"a": 3, "b": 3, "c": 3}}
+    assert bind_inputs(signature, context, (("a", "1"),)) == {"a": 1, "b": 2, "c": 3, "d": 4}
+
+
+def test_null_is_a_value_where_the_type_has_it() -> None:
+    signature = read_signature("(a: any, b: integer = 1, c?: string) ->")
+    assert bind_inputs(signature, {"a": None, "b": None, "c": None}) == {"a": None, "b": 1}
+    assert bind_inputs(signature, {"a": 1, "b": None, "inputs": {"b": 2}}) == {"a": 1, "b": 2}
 
 
 def test_an_input_may_be_called_inputs() -> None:
