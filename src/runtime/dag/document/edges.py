@@ -7,7 +7,8 @@ from runtime.dag.document.document import Document
 from runtime.dag.document.library import Library, by_base
 from runtime.dag.document.node import Assert, End, Fork, GenerateSubgraph, Graph, Node, Targets
 from runtime.dag.document.node_reader import archive_target
-from runtime.dag.document.path import LATEST, Reference, namespace, parse_reference
+from runtime.dag.document.path import LATEST, Reference, namespace, parse_reference, split_version
+from runtime.dag.template.outcomes import outcomes
 
 EdgeKind = Literal["next", "error", "failure", "branch", "wait", "call"]
 ANYWHERE = "*"  # the target of an edge that only a run can tell
