@@ -14,6 +14,7 @@ EdgeKind = Literal["next", "error", "failure", "branch", "wait", "call"]
 ANYWHERE = "*"  # the target of an edge that only a run can tell
 END_OF_GRAPH = "/*"  # behind the path of a graph: its end, which any of its nodes may lead to
 CALLED = ("lib", "dynamic")
+MOST_READ, EACH = 64 * 1024, 64  # characters of templates, and what each counts for more than it has
 
 
 class Edge(NamedTuple):
@@ -76,10 +77,11 @@ def static_edges(document: Document, library: Library) -> dict[str, tuple[Edge, 
     targeting = Targeting(document, library)
     graphs = {graph.path: graph for graph in (*library.graphs, *document.graphs)}
     edges: dict[str, dict[Edge, None]] = {node.path: {} for graph in graphs.values() for node in graph.nodes}
+    choices = _Choices()
     ends: dict[str, list[str]] = {}  # path of a graph → of the nodes that wait for it
     for graph in graphs.values():
         for node in graph.nodes:
-            edges[node.path] |= dict.fromkeys(_outgoing(node, graph, targeting))
+            edges[node.path] |= dict.fromkeys(_outgoing(node, graph, targeting, choices))
             for awaited in _awaited(node, targeting):
                 if isinstance(awaited, Node):
                     edges[awaited.path][Edge("wait", node.path)] = None
@@ -132,15 +134,26 @@ def mentions(node: Node) -> Iterator[Mention]:
             yield Mention("on_signature_violation", "failure", (target,))
 
 
-def possible_targets(targets: Targets, node: Node, graph: Graph) -> tuple[Reference, ...] | None:
-    """All that a node may name; None if only a run can tell."""
-    if not isinstance(targets, str):
-        return targets
-    try:
-        paths = outcomes(targets)
-        return None if paths is None else tuple(parse_reference(path, home_path(node, graph)) for path in sorted(paths))
-    except ValueError:  # no path: an error of the run
-        return None
+class _Choices:
+    """What targets can be, templates that choose between paths among them. Of very many templates it reads some, as
+    that takes time."""
+
+    def __init__(self) -> None:
+        self._left = MOST_READ
+
+    def of(self, targets: Targets, node: Node, graph: Graph) -> tuple[Reference, ...] | None:
+        """All that a node may name; None if only a run can tell."""
+        if not isinstance(targets, str):
+            return targets
+        self._left -= len(targets) + EACH
+        if self._left < 0:
+            return None
+        try:
+            paths = outcomes(targets)
+            home = home_path(node, graph)
+            return None if paths is None else tuple(parse_reference(path, home) for path in sorted(paths))
+        except ValueError:  # no path: an error of the run
+            return None
 
 
 def home_path(node: Node, graph: Graph) -> str:
@@ -148,11 +161,11 @@ def home_path(node: Node, graph: Graph) -> str:
     return graph.path if node.path != graph.path else split_version(graph.path)[0].rpartition("/")[0]
 
 
-def _outgoing(node: Node, graph: Graph, targeting: Targeting) -> Iterator[Edge]:
+def _outgoing(node: Node, graph: Graph, targeting: Targeting, choices: _Choices) -> Iterator[Edge]:
     for _, kind, targets in mentions(node):
         if kind == "wait":
             continue
-        named = possible_targets(targets, node, graph)
+        named = choices.of(targets, node, graph)
         if named is None:
             yield Edge(kind, ANYWHERE)
             continue

@@ -13,7 +13,7 @@ from runtime.dag.document.parser import MOST_BYTES, parse_document
 from runtime.dag.document.validator import validate
 
 LIBRARY = shipped_library()
-SECONDS = 1.0  # of processor time, for each step
+SECONDS = 2.0  # of processor time, for each step: twice what a quiet machine may take
 MEGABYTES = 100
 MANY = 3_000  # nodes; what is quadratic in them takes longer than that
 
@@ -61,6 +61,8 @@ HOSTILE = {
     "capabilities": block("/__meta__/resources", f"resources: [{{type: memory, capabilities: [{'a, ' * 90_000}]}}]"),
     "permissions": block("/main/a", f"type: start\npermissions: [{', '.join(f'kg{i}' for i in range(60_000))}]"),
     "templates": nodes(MANY, lambda i: f"type: assign, assign: {{x: '{{% if a{i} %}}{{{{ b }}}}{{% endif %}}'}}"),
+    "choices": nodes(MANY, lambda i: f"type: start, next: \"{{{{ 'n{i}' if $.a else 'n{i + 1}' }}}}\""),
+    "long choices": nodes(90, lambda i: f"type: start, next: \"{{{{ {'1 + ' * 2_400}'n{i}' }}}}\""),
     "brackets in a template": block("/main/a", "type: assign\nassign: {x: '{{ " + "(" * 900_000 + "'}"),
     "a long path": block("/" + "a/" * 400_000, "type: end") + block("/main/a", "type: start\nnext: " + "../" * 80_000),
     "a long line": "### AgenticDSL `" + "a" * 1_000_000,
@@ -83,7 +85,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_takes_a_second_at_most(name: str) -> None:
+def test_takes_no_time(name: str) -> None:
     text = HOSTILE[name]
     assert len(text) <= MOST_BYTES + 1, len(text)
     times = [time.process_time()]
