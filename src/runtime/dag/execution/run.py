@@ -8,7 +8,7 @@ from runtime.dag.document.node import Budget, Resource
 from runtime.dag.document.path import Reference
 from runtime.dag.document.system_nodes import BUDGET_EXCEEDED
 from runtime.dag.errors import NodeError
-from runtime.dag.execution.budget import BudgetScope
+from runtime.dag.execution.budget import BudgetScope, is_of_run
 from runtime.dag.execution.frame import Frame
 from runtime.dag.execution.outcome import RunEnds
 from runtime.dag.execution.program import Jump, Program
@@ -45,7 +45,10 @@ async def _ended(root: Region) -> Ending:
         for place in root.program.entries():
             root.activate(place)
         await root.run()
+        root.frame.scope.check_time()  # an answer that was cut off is no success, even if no node comes after it
     except NodeError as error:
+        if is_of_run(error):
+            return await _over_budget(root, root.context, error)
         return Ending(root.context, error, root.program)
     except RunEnds as end:
         if end.error is None:

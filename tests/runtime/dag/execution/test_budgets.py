@@ -187,6 +187,19 @@ def test_time_ends_in_the_middle_of_decoding(fork: bool) -> None:
     assert paths(result.traces)[-1] == SYSTEM
 
 
+def test_time_ends_in_the_last_node() -> None:
+    """Nothing follows that could be refused; what there was in time is left."""
+    text = document(
+        graph(
+            "/main", node("start", "llm_call", llm={"prompt": "abc", "max_tokens": 5000}, output_mapping={"text": "t"})
+        )
+    )
+    driver = toy_driver(toy_engine(blocks=6000, context_length=10_000))
+    result = run_alone(DSLEngine.from_markdown(text, driver), budget=Budget(max_duration_sec=0.1))
+    assert result.error == Code.BUDGET_EXCEEDED and "time limit" in result.message and is_balanced(driver)
+    assert paths(result.traces, "success") == ["/main/start", SYSTEM] and result.final_context["t"]
+
+
 @pytest.mark.parametrize("is_thread", [False, True])
 @pytest.mark.parametrize("fork", [False, True])
 def test_time_ends_while_a_tool_hangs(is_thread: bool, fork: bool) -> None:
