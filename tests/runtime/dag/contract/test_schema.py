@@ -152,14 +152,14 @@ doubling = {f"s{i}": {"anyOf": [{"$ref": f"#/$defs/s{i + 1}"}] * 2} for i in ran
         ),
         (
             {f"k{i}": 1 for i in range(20_000)},
-            {"patternProperties": {f"z{i}": False for i in range(60)}, "minProperties": 1e9},
+            {"allOf": [{"patternProperties": {f"z{i}": False for i in range(60)}}] * 20, "minProperties": 1e9},
         ),
         ([1] * 100_000, {"contains": {"const": [2] * 1000}}),
         ([[1] * 100_000], {"allOf": [{"uniqueItems": True}] * 2000}),
-        (list(range(100_000)), {"anyOf": [{"type": "string"}] * 2000}),
+        ([list(range(100_000))], {"anyOf": [{"type": "string"}] * 2000}),
         (
-            [[0] * 100_000],
-            {"allOf": [{"anyOf": [{"$ref": "#/$defs/c"}] * 1000}], "$defs": {"c": {"const": [[0] * 9999]}}},
+            [[0] * 9_999],
+            {"allOf": [*[{"$ref": "#/$defs/c"}] * 1000, False], "$defs": {"c": {"const": [[0] * 9_999]}}},
         ),
         (1, {"$ref": "#/$defs/nowhere"}),
         (1, {"$dynamicRef": "#nowhere"}),
