@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from model.errors import ModelFileError
 from runtime.command_line import FAILED, INTERRUPTED, USER_ERROR, explain
-from runtime.dag.commands import RunOptions, graph, run, validate
+from runtime.dag.check_commands import graph, validate
 from runtime.dag.errors import DocumentError
 from runtime.errors import UserError
 
@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return validate(options.files, is_strict=options.strict)
         if options.command == "graph":
             return graph(options.file, options.svg)
+        from runtime.dag.run_command import RunOptions, run  # torch comes in here, which the others need not wait for
+
         settings = RunOptions(
             options.file, options.ctx, options.trace, options.view, tuple(options.tools), tuple(options.settings)
         )

@@ -31,7 +31,7 @@ from runtime.dag.tools.llm_tool import Generate, LanguageModel
 from runtime.dag.tools.tool_registry import DEFAULT_TIMEOUT, ToolRegistry
 from runtime.dag.trace.record import MemorySample, TraceRecord
 
-MOST_NODES = 10_000  # of a run whose document sets no limit: it must end, too
+MOST_NODES = 4000  # of a run whose document sets no limit: it must end, too, and soon
 CACHE_BYTES = 64 << 20
 
 
