@@ -124,6 +124,25 @@ def test_an_inference_is_refused_before_its_prefill(limit: dict[str, int]) -> No
     assert result.final_context["error"]["context"]["node"] == "/main/first" and is_balanced(driver)
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_memory_is_given_back_for_the_next_inference(is_kept: bool) -> None:
+    """There is room for one at a time; some fail after they were served."""
+    schema = {"prompt": "abcd", "max_tokens": 4, "model": "nobody"}
+    nodes = []
+    for i in range(6):
+        then = {"next": f"n{i + 1}"} if i < 5 else {}
+        if i % 3 == 2:
+            nodes.append(node(f"n{i}", "llm_call", llm=schema, on_error=f"n{i + 1}" if i < 5 else "last"))
+        elif is_kept:
+            nodes.append(ask(f"n{i}", f"ab{i}", f"n{i + 1}"))
+        else:
+            fields = {"llm_tool_name": "llama-default", "llm_params": {"max_tokens": 4}, "output_keys": ["x"]}
+            nodes.append(node(f"n{i}", "dsl_call", prompt_template=f"ab{i}", **fields, **then))
+    text = document(graph("/main", *nodes, node("last", "start")), entry="/main/n0")
+    result = limited(text, max_kv_bytes=2 * BLOCK_BYTES)
+    assert result.success and result.traces[-1].budget_snapshot["kv_bytes_used"] == 0
+
+
 @pytest.mark.parametrize("limits", [{"max_nodes": 7}, {"max_llm_calls": 2}, {"max_tokens": 60}, {"max_nodes": 0}])
 def test_the_documents_own_node_runs_at_the_end(limits: dict[str, int]) -> None:
     result = limited(everything(OWN), **limits)
@@ -184,6 +203,7 @@ def test_time_ends_in_the_middle_of_decoding(fork: bool) -> None:
     served = [record.native_inference for record in result.traces if record.native_inference is not None]
     assert len(served) == 1 + fork and all(each.finish_reason == "deadline" for each in served)
     assert all(0 < each.completion_tokens < 5000 for each in served)
+    assert not {"/main/a2", "/main/b2", "/main/end"} & set(paths(result.traces, "success"))
     assert paths(result.traces)[-1] == SYSTEM
 
 

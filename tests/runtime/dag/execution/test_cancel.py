@@ -1,6 +1,7 @@
 """Runs that are cancelled and tools that do their worst: nothing is held, nobody is left, and the next run is right."""
 
 import asyncio
+import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,10 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from toy_document import check_trace, document, graph, is_balanced, node, nothing_else_runs, paths, run_alone
 from toy_driver import toy_driver
 from toy_model import toy_engine
+from toy_programs import Program, engine_of, left, programs
 
+from runtime.dag.document.node import Budget
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.execution.dsl_engine import DSLEngine
 from runtime.dag.execution.result import RunResult
@@ -68,11 +73,6 @@ def new_engine(text: str, tool: Callable[..., Any] = work_a_little, cache_bytes:
     engine = DSLEngine.from_markdown(text, toy_driver(toy_engine(blocks=60, **options)), cache_bytes=cache_bytes)
     engine.register_tool("work", tool)
     return engine
-
-
-def left(result: RunResult) -> dict[str, Any]:
-    assert result.success, result.message
-    return result.final_context
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
@@ -262,3 +262,34 @@ def test_what_the_engine_raises_ends_the_run_and_not_the_engine(monkeypatch: pyt
     check_trace(engine.get_last_traces(), *JOINS)
     assert is_balanced(driver)
     assert left(run_alone(engine)) == left(run_alone(new_engine(EVERYTHING)))
+
+
+limits = st.sampled_from(["max_nodes", "max_llm_calls", "max_tokens", "max_kv_bytes"])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(programs, st.lists(st.tuples(limits, st.integers(0, 40), st.integers(0, 200)), max_size=3), st.integers(0, 999))
+def test_whatever_ends_random_runs_the_next_one_is_right(
+    program: Program, ends: list[tuple[str, int, int]], seed: int
+) -> None:
+    """Cancelled at any time, under any budget, with what is known from the runs before."""
+    engine = engine_of(program, random.Random(seed))
+    driver = engine._driver
+    assert driver is not None
+
+    async def run() -> RunResult:
+        for limit, most, turns in ends:
+            budget = Budget(**{limit: most * (500 if limit == "max_kv_bytes" else 1)})
+            task = asyncio.create_task(engine.run_async(budget=budget))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                assert (result := await task).success or result.error == Code.BUDGET_EXCEEDED
+            await nothing_else_runs()
+            assert len(driver.handles) == 0 and not driver.activity._working
+        return await engine.run_async()
+
+    assert left(asyncio.run(run())) == program.result()
+    engine.cache.clear()
+    assert is_balanced(driver)

@@ -116,6 +116,22 @@ def test_what_may_not_be_there_is_refused_and_nothing_of_it_is_kept(answer: str,
     assert engine.document.graphs == before
 
 
+def test_what_is_generated_can_call_what_the_document_defines() -> None:
+    """In prod, too."""
+    own = block("/lib/own@v1", type="assign", assign={"own": "called"}, signature="() -> own: string")
+    allowed = [{"type": "generate_subgraph", "max_depth": 1}, {"type": "tool", "name": "llama-default"}]
+    text = document(
+        graph("/main", generating("start", "/dynamic/x")),
+        own,
+        block("/__meta__/resources", type="resource_declare", resources=allowed),
+        mode="prod",
+    )
+    called = run(text, start=written("/dynamic/x", type="start", next="/lib/own@v1"))
+    assert called.success and called.final_context["own"] == "called", called.message
+    refused = run(text, start=written("/dynamic/x", type="start", next="/lib/nobody@v1"))
+    assert refused.error == Code.UNKNOWN_TARGET and "/lib/nobody@v1" in refused.message
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 4), st.integers(1, 4))
 def test_no_more_blocks_than_allowed(count: int, most: int) -> None:

@@ -1,19 +1,24 @@
 """Calls that are known: what is recalled, and what it takes to be computed again."""
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from toy_document import document, expected, graph, inferences, is_balanced, node, run_alone
-from toy_driver import BLOCK_BYTES, toy_driver
+from toy_driver import BLOCK_BYTES, invocation, toy_driver
 from toy_model import toy_engine
 
 from runtime.dag.document.node import Budget
 from runtime.dag.document.parser import parse_document
 from runtime.dag.errors import Code
+from runtime.dag.execution.budget import BudgetScope
 from runtime.dag.execution.dsl_engine import DSLEngine
 from runtime.dag.execution.result import RunResult
 from runtime.dag.inference.driver import InferenceDriver
+from runtime.dag.inference.inference import Inference
+from runtime.dag.inference.subgraph_kv_cache import CallKey, SubgraphKVCache
 
 SIGNATURE = {
     "inputs": [{"name": "x", "type": "string", "required": True}],
@@ -86,6 +91,11 @@ def appended(*blocks: str) -> Change:
     return lambda engine: engine.append_graphs(parse_document("".join(blocks)).graphs)
 
 
+def other_weights(engine: DSLEngine) -> None:
+    driver = driver_of(engine)
+    driver.model = replace(driver.model, fingerprint="other")
+
+
 def another_model(engine: DSLEngine) -> None:
     driver = toy_driver(toy_engine(blocks=200))
     engine.use_model(driver)
@@ -110,6 +120,7 @@ NESTED = graph(
         (appended(answer(execution_budget={"max_nodes": 50})), False),
         (appended(answer(permissions=[{"reasoning": "llm_generate"}])), False),
         (another_model, False),
+        (other_weights, False),
         (lambda engine: engine.cache.invalidate("/lib/answer@v1"), False),
         (lambda engine: engine.cache.invalidate("/lib/other@v1"), True),
         (lambda engine: engine.register_tool("calculate", lambda a: a), False),
@@ -248,10 +259,13 @@ def test_an_answer_that_time_has_cut_is_not_recalled() -> None:
 
 
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_recalled_handles_are_as_good_as_new(recurrent: bool) -> None:
-    start = node("start", "start", next=["/lib/answer@v1", "on"])
+@pytest.mark.parametrize("target", ["/lib/answer@v1", "/lib/outer@v1"])
+def test_recalled_handles_are_as_good_as_new(recurrent: bool, target: str) -> None:
+    start = node("start", "start", next=[target, "on"])
     llm = {"kv_handle": "{{ $.kv_handle }}", "prompt": "{{ $.more }}", "max_tokens": 4}
-    text = document(graph("/main", start, node("on", "llm_call", llm=llm, output_mapping={"text": "text"})), answer())
+    text = document(
+        graph("/main", start, node("on", "llm_call", llm=llm, output_mapping={"text": "text"})), answer(), NESTED
+    )
     driver = toy_driver(toy_engine(recurrent=recurrent, prefix=False))
     engine = DSLEngine.from_markdown(text, driver)
     for more, count in (("", 2), ("!", 1), ("and so on", 1)):
@@ -284,3 +298,16 @@ def test_memory_of_recalled_handles_counts_and_has_to_fit() -> None:
     assert result.error == Code.BUDGET_EXCEEDED and "KV memory" in result.message
     assert inferences(run(engine, budget=Budget(max_kv_bytes=3 * BLOCK_BYTES))) == 0
     check_nothing_is_left(engine)
+
+
+def test_a_result_whose_handle_was_released_is_not_remembered() -> None:
+    driver = toy_driver()
+    cache = SubgraphKVCache(10**6, driver.handles, BLOCK_BYTES)
+    key = CallKey.of("/lib/a", "1", "hash", "toy", {}, {}, "grant")
+    inference = Inference("abc", max_tokens=2, keep=True)
+    name = asyncio.run(driver.infer(inference, invocation(driver))).kv_handle or ""
+    driver.handles.release(name)
+    cache.record(key, {"y": "x", "h": name}, [name], {})
+    assert cache.recall(key, lambda path, content: True, BudgetScope(Budget())) is None
+    cache.record(key, {"y": "x"}, [name], {})
+    assert cache.recall(key, lambda path, content: True, BudgetScope(Budget())) == {"y": "x"}

@@ -111,6 +111,39 @@ def test_what_a_branch_has_made_is_kept_while_others_go_on() -> None:
     assert watch.handles["/main/b3"] == 2 and watch.handles["/main/end"] == 2  # and the node's own
 
 
+def test_what_branches_have_made_is_kept_until_their_join() -> None:
+    """A node stands between the fork and the join."""
+    text = document(
+        graph(
+            "/main",
+            node("start", "fork", branches=["a", "b"], next="between"),
+            ask("a", "a text", "h", "meet"),
+            node("b", "start", next="meet"),
+            ask("between", "another", "", "more"),
+            node("more", "start", next="meet"),
+            node("meet", "join", wait_for=["a", "b"], next="end"),
+            ask("end", "!", "", (), past="h"),
+        )
+    )
+    result = Watch(text).run()
+    assert [record.node_path for record in result.traces][-3:] == ["/main/more", "/main/meet", "/main/end"]
+
+
+def test_a_handle_among_the_inputs_of_a_later_call_is_kept() -> None:
+    inputs = {"kv_handle": "{{ $.h }}", "new_prompt": "!", "max_tokens": 3}
+    text = document(
+        graph(
+            "/main",
+            ask("start", "a text", "h", "put"),
+            node("put", "assign", assign={"inputs": inputs, "h": "gone"}, next="wait"),
+            node("wait", "start", next=["/lib/reasoning/continue_from_kv@v1", "end"]),
+            node("end", "assert", condition="$.continuation != ''"),
+        )
+    )
+    result = Watch(text).run()
+    assert not any(record.fallback_from for record in result.traces)
+
+
 @pytest.mark.parametrize("is_called", [False, True])
 def test_a_handle_that_only_a_later_call_takes_is_kept(is_called: bool) -> None:
     """`kv_handle` is an input of the graph: no template of the document names it."""
