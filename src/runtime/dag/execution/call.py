@@ -8,6 +8,7 @@ from runtime.dag.document.node import Graph
 from runtime.dag.document.path import namespace
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.execution.frame import DEEPEST, Frame
+from runtime.dag.execution.outlook import after_call
 from runtime.dag.execution.program import Place
 from runtime.dag.execution.reads import INPUTS, STAGE, VOLATILE
 from runtime.dag.execution.work_list import PendingCall
@@ -22,7 +23,7 @@ async def call(region: "Region", pending: PendingCall) -> None:
     """Runs the graph on the caller's context with its inputs, and writes its outputs to the caller's. Raises NodeError
     as the graph does, or if it does not keep its signature."""
     graph, arguments = pending.callee
-    region.going_on = tuple(region.after_call(pending, with_callee=False))
+    region.going_on = tuple(after_call(region, pending))
     inputs = bind_inputs(graph.signature, region.context, arguments) if graph.signature else dict(arguments)
     child = _entered(region, pending, inputs)
     key, cache = _key(child, graph, inputs), region.run_state.cache

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runtime.dag.document.node import GenerateSubgraph, LlmCall, NativeCall, Node, ToolCall
+from runtime.dag.execution.outlook import ahead
 from runtime.dag.execution.program import Program
 from runtime.dag.execution.reach import Nodes
 from runtime.dag.execution.reads import STAGE, Fields, union
@@ -72,7 +73,7 @@ class Liveness:
     def _infers(self, region: "Region") -> bool:
         """Whether a node that may still run in it asks a model for something."""
         program = region.program
-        nodes = program.reach.onwards(region.ahead())
+        nodes = program.reach.onwards(ahead(region))
         if program not in self._inferring:
             asking = [place.node.path for place in program.places if infers(place.node, self._tools)]
             self._inferring[program] = program.reach.set_of(asking)
@@ -91,8 +92,8 @@ def _reads(region: "Region") -> Fields:
     """What it may look at, and what it returns: that is remembered, whether or not its caller looks at it this time."""
     program, graph = region.program, region.frame.graph
     outputs = graph.signature.outputs if graph is not None and graph.signature is not None else ()
-    ahead = program.reads(program.reach.onwards(region.ahead()))
-    return union([ahead, frozenset(field.name for field in outputs)])
+    inside = program.reads(program.reach.onwards(ahead(region)))
+    return union([inside, frozenset(field.name for field in outputs)])
 
 
 def _and_callers(region: "Region") -> Iterator["Region"]:

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from runtime.dag.context.size import json_size
 from runtime.dag.context.snapshots import Snapshots
+from runtime.dag.document.edges import home_path
 from runtime.dag.document.node import Join, Node, Targets
 from runtime.dag.document.path import Reference, parse_reference
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.execution.budget import is_of_run
 from runtime.dag.execution.call import call
+from runtime.dag.execution.context_limit import ContextLimit
+from runtime.dag.execution.failure import ERROR_FIELDS, handler, told
 from runtime.dag.execution.fork import merge_now
 from runtime.dag.execution.frame import Frame
 from runtime.dag.execution.merging import Merging
@@ -23,9 +25,6 @@ from runtime.dag.json_value import Json, JsonObject
 
 if TYPE_CHECKING:
     from runtime.dag.execution.run_state import RunState
-
-ERROR_FIELDS = ("error", "error_context")  # written by the interpreter: they do not leave a branch or a call
-MOST_CONTEXT = 1 << 20  # bytes, as JSON
 
 
 class Region:
@@ -76,7 +75,7 @@ class Region:
         self.is_deterministic = True
         self.made: list[str] = []
         self.stands_in: dict[str, str] = {}
-        self._sizes: dict[str, tuple[Json, int]] = {}
+        self._limit = ContextLimit()
 
     async def run(self) -> None:
         """Runs what is in the work list, and what that leads to. Raises NodeError if a node has failed and nothing
@@ -175,7 +174,7 @@ class Region:
         """Takes a new context over from a node. Raises NodeError if it is too large."""
         changed = [key for key in context if context[key] is not self.context.get(key, self)]
         changed += [key for key in self.context if key not in context]
-        self._check_size(context)
+        self._limit.check(context)
         self.writers |= dict.fromkeys(changed, path)
         self.context = context
 
@@ -218,24 +217,6 @@ class Region:
         kept = {key: value for key, value in self.context.items() if key not in self.local}
         return kept | {key: base[key] for key in self.local if key in base}
 
-    def ahead(self) -> list[str]:
-        """Paths of the nodes from which it goes on."""
-        waiting = [place.node.path for place in (*self.joins, *self.program.waiters(self.frame.graph))]
-        calls = [path for item in self.work.calls for path in self.after_call(item, with_callee=True)]
-        return [*self.work.paths, *calls, *waiting, *self.going_on]
-
-    def after_call(self, pending: PendingCall, *, with_callee: bool) -> list[str]:
-        """Paths of the nodes from which it goes on with, or after, a call."""
-        found = [pending.callee.graph.first.path] if with_callee else []
-        for reference in pending.rest:
-            try:
-                target = self.program.target(reference, pending.caller.graph)
-            except NodeError:
-                continue
-            found.append(target.place.node.path if isinstance(target, Jump) else target.graph.first.path)
-        follower = self.program.follower(pending.caller)
-        return found if follower is None else [*found, follower.node.path]
-
     def _skip(self, why: str) -> None:
         """What there is still to do is not done."""
         for place in self.work.drop():
@@ -244,17 +225,6 @@ class Region:
     def _is_ready(self, place: Place) -> bool:
         return is_over(self, place)
 
-    def _check_size(self, context: JsonObject) -> None:
-        total = 0
-        for key, value in context.items():
-            known = self._sizes.get(key)
-            if known is None or known[0] is not value:
-                known = self._sizes[key] = (value, json_size(value, MOST_CONTEXT))
-            total += known[1]
-        if total > MOST_CONTEXT:
-            text = f"the context would be larger than {MOST_CONTEXT >> 10} KiB: keep less in it"
-            raise NodeError(Code.INVALID_INPUT, text, {"bytes": total})
-
     def _stand_in(self, item: Jump | PendingCall, error: NodeError) -> None:
         """Goes on with what stands in for a node that has failed. Raises the error if nothing does."""
         place = item.caller if isinstance(item, PendingCall) else item.place
@@ -262,14 +232,13 @@ class Region:
         error.details.setdefault("node", path)
         if is_of_run(error):
             raise RunEnds(self.context, path, error) from error
-        handler = _handler(place, error)
-        if handler is None:
+        substitute = handler(place, error)
+        if substitute is None:
             raise error
-        told = {"code": str(error.code), "message": error.message, "context": error.details}
-        self.change(path, self.context | dict.fromkeys(ERROR_FIELDS, told))
+        self.change(path, self.context | told(error))
         self.ended[path] = None
         self.fell_back, self.is_deterministic = True, False
-        target = self.program.target(handler, place.graph)
+        target = self.program.target(substitute, place.graph)
         if isinstance(target, Jump):
             self.stands_in[target.place.node.path] = path
             self.activate(target.place, target.arguments)
@@ -279,28 +248,10 @@ class Region:
             self.work.calls.append(PendingCall(target, place, rest, fallback_from=path))
 
 
-def _handler(place: Place, error: NodeError) -> Reference | None:
-    """What the node names for such an error, or else its graph."""
-    node, graph = place
-    own = getattr(node.body, "on_failure", None) if error.code == Code.ASSERT_FAILED else None
-    if error.code == Code.SIGNATURE_VIOLATION:
-        own = getattr(node.body, "on_signature_violation", None)
-    if own or node.on_error:
-        return own or node.on_error
-    is_own = graph.on_error is not None and str(graph.on_error) in (node.path, graph.path)
-    return None if is_own else graph.on_error
-
-
 def _reference(path: Json, place: Place, blocks: Collection[str]) -> Reference:
     try:
-        return parse_reference(path, home_of(place), blocks)
+        return parse_reference(path, home_path(*place), blocks)
     except (AttributeError, TypeError, ValueError) as error:
         raise NodeError(
             Code.UNKNOWN_TARGET, f"a template gave {str(path)[:80]!r}, which is no path: {error}"
         ) from error
-
-
-def home_of(place: Place) -> str:
-    """The path that bare ids are put behind: the graph's, or for a node that is alone, what its path is in."""
-    node, graph = place
-    return graph.path if node.path != graph.path else graph.path.partition("@")[0].rpartition("/")[0]

@@ -9,10 +9,11 @@ from runtime.dag.document.path import Reference
 from runtime.dag.document.system_nodes import BUDGET_EXCEEDED
 from runtime.dag.errors import NodeError
 from runtime.dag.execution.budget import BudgetScope, is_of_run
+from runtime.dag.execution.failure import told
 from runtime.dag.execution.frame import Frame
 from runtime.dag.execution.outcome import RunEnds
 from runtime.dag.execution.program import Jump, Program
-from runtime.dag.execution.region import ERROR_FIELDS, Region
+from runtime.dag.execution.region import Region
 from runtime.dag.execution.run_state import RunState
 from runtime.dag.json_value import JsonObject
 
@@ -59,8 +60,7 @@ async def _ended(root: Region) -> Ending:
 
 async def _over_budget(root: Region, context: JsonObject, error: NodeError) -> Ending:
     """The system's node runs, or the document's own of that path, which may still do a little."""
-    told = {"code": str(error.code), "message": error.message, "context": error.details}
-    context = context | dict.fromkeys(ERROR_FIELDS, told)
+    context = context | told(error)
     scope = BudgetScope(Budget(max_nodes=100, max_llm_calls=0, max_duration_sec=5))
     frame = Frame(None, root.frame.grant, scope, 0, {})
     last = Region(root.run_state, frame, root.program, context, root.snapshots)
