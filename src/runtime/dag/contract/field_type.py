@@ -10,7 +10,7 @@ from runtime.dag.contract.signature import FieldType
 from runtime.dag.json_value import Json, JsonObject
 
 # As JSON writes numbers; at most so long that reading one takes no time.
-_NUMBER = re.compile(r"-?(0|[1-9]\d{0,308})(\.\d{1,400})?([eE][+-]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,308})(\.\d{1,400})?([eE][+-]?\d{1,400})?", re.ASCII)
 _NAMES: dict[str, FieldType] = {
     **{"string": "string", "str": "string", "text": "string"},
     **{"integer": "integer", "int": "integer"},

@@ -1,40 +1,38 @@
 """Calls of graphs: arguments in, outputs back. A call that fails leaves nothing behind."""
 
-from typing import TYPE_CHECKING
-
 from runtime.dag.contract.binding import bind_inputs, collect_outputs, fill_outputs
 from runtime.dag.document.library import graph_version
 from runtime.dag.document.node import Graph
 from runtime.dag.document.path import namespace
 from runtime.dag.errors import Code, NodeError
+from runtime.dag.execution.flow import returned
 from runtime.dag.execution.frame import DEEPEST, Frame
 from runtime.dag.execution.outlook import after_call
 from runtime.dag.execution.program import Place
 from runtime.dag.execution.reads import INPUTS, STAGE, VOLATILE
+from runtime.dag.execution.region import Region
+from runtime.dag.execution.run_state import RunState
 from runtime.dag.execution.work_list import PendingCall
 from runtime.dag.inference.subgraph_kv_cache import CallKey
 from runtime.dag.json_value import JsonObject
 
-if TYPE_CHECKING:
-    from runtime.dag.execution.region import Region
 
-
-async def call(region: "Region", pending: PendingCall) -> None:
+async def call(run: RunState, region: Region, pending: PendingCall) -> None:
     """Runs the graph on the caller's context with its inputs, and writes its outputs to the caller's. Raises NodeError
     as the graph does, or if it does not keep its signature."""
     graph, arguments = pending.callee
     region.going_on = tuple(after_call(region, pending))
     inputs = bind_inputs(graph.signature, region.context, arguments) if graph.signature else dict(arguments)
     child = _entered(region, pending, inputs)
-    key, cache = _key(child, graph, inputs), region.run_state.cache
+    key, cache = _key(run, child, graph, inputs), run.cache
     scope, branch = region.frame.scope, region.branch
     recalled = cache.recall(key, region.program.is_current, scope, branch) if key is not None else None
     if recalled is not None:
-        region.run_state.tracer.recalled(graph.first, child)
+        run.tracer.recalled(graph.first, child)
         outputs = recalled
     else:
         child.work.add(Place(graph.first, graph))
-        await child.run()
+        await run.interpret(run, child)
         outputs = _outputs(child, graph, inputs)
         region.take_over(child)
         if key is not None and (child.is_deterministic or child.made):
@@ -44,10 +42,10 @@ async def call(region: "Region", pending: PendingCall) -> None:
     if pending.fallback_from is not None and region.frame.graph is not None and region.frame.graph.signature:
         context = fill_outputs(region.frame.graph.signature, context)
     region.change(graph.path, context)
-    region.returned(pending)
+    returned(run, region, pending)
 
 
-def _entered(region: "Region", pending: PendingCall, inputs: JsonObject) -> "Region":
+def _entered(region: Region, pending: PendingCall, inputs: JsonObject) -> Region:
     """The region of the graph, before it runs. Raises NodeError if it may not run here."""
     frame, graph = region.frame, pending.callee.graph
     if frame.depth >= DEEPEST:
@@ -71,7 +69,7 @@ def _entered(region: "Region", pending: PendingCall, inputs: JsonObject) -> "Reg
     return region.inner(inner, context)
 
 
-def _outputs(child: "Region", graph: Graph, inputs: JsonObject) -> JsonObject:
+def _outputs(child: Region, graph: Graph, inputs: JsonObject) -> JsonObject:
     """What is written to the caller's context. A graph that declares nothing gives all that it has changed."""
     context = child.context
     written = {key: context[key] for key in child.writers if key in context and key not in child.local}
@@ -82,7 +80,7 @@ def _outputs(child: "Region", graph: Graph, inputs: JsonObject) -> JsonObject:
     return given | collect_outputs(graph.signature, fill_outputs(graph.signature, own) if child.fell_back else own)
 
 
-def _key(child: "Region", graph: Graph, inputs: JsonObject) -> CallKey | None:
+def _key(run: RunState, child: Region, graph: Graph, inputs: JsonObject) -> CallKey | None:
     """All that the call depends on; None if that cannot be told."""
     program = child.program
     fields = program.reads(program.reach.onwards([graph.first.path]))
@@ -93,7 +91,7 @@ def _key(child: "Region", graph: Graph, inputs: JsonObject) -> CallKey | None:
         graph.path,
         graph_version(graph),
         program.content_hash(graph.path),
-        child.run_state.fingerprint,
+        run.fingerprint,
         inputs,
         {key: child.context[key] for key in besides},
         child.frame.grant.digest,

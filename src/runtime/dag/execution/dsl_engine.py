@@ -14,6 +14,7 @@ from runtime.dag.document.node import Budget, GenerateSubgraph, Graph, LlmCall, 
 from runtime.dag.document.parser import parse_document, read_document
 from runtime.dag.document.validator import validate
 from runtime.dag.errors import Code, DocumentError, Problem
+from runtime.dag.execution.interpreter import interpret
 from runtime.dag.execution.liveness import Liveness
 from runtime.dag.execution.program import Program
 from runtime.dag.execution.result import RunResult
@@ -191,6 +192,7 @@ class DSLEngine:
             self.cache,
             tracer,
             Liveness(self._driver, self.tools),
+            interpret,
         )
 
     def _result(self, state: RunState, ending: Ending | None) -> RunResult:

@@ -3,76 +3,64 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from runtime.dag.context.merge import BranchResult
 from runtime.dag.document.node import Fork, Join
 from runtime.dag.document.path import Reference
 from runtime.dag.errors import Code, NodeError
+from runtime.dag.execution.flow import wake
 from runtime.dag.execution.frame import DEEPEST
+from runtime.dag.execution.join import merge_now
 from runtime.dag.execution.merging import Merging
 from runtime.dag.execution.outcome import RunEnds
 from runtime.dag.execution.program import Callee, Jump, Place
+from runtime.dag.execution.region import Region
+from runtime.dag.execution.run_state import RunState
+from runtime.dag.execution.view import references
 from runtime.dag.execution.work_list import PendingCall
-
-if TYPE_CHECKING:
-    from runtime.dag.execution.region import Region
 
 MOST_BRANCHES = 1024
 
 
-async def fork(region: "Region", place: Place, body: Fork) -> None:
+async def fork(run: RunState, region: Region, place: Place, body: Fork) -> None:
     """Runs the branches, and leaves what they have come to for the join that is next; if there is none, merges it.
 
     What a branch does when and how fast decides nothing: if several fail, the first in the list counts; of a race
     (`any_of`), the first in the list that gets there. Raises NodeError as that branch does, and RunEnds.
     """
-    references = region.references(body.branches, place)
-    targets = [region.program.target(reference, place.graph) for reference in references]
+    named = references(run, region, body.branches, place)
+    targets = [region.program.target(reference, place.graph) for reference in named]
     _check(region, place, targets)
     starts = [target.place.node.path if isinstance(target, Jump) else target.graph.first.path for target in targets]
-    name = region.run_state.new_fork(place.node.path)
+    name = run.new_fork(place.node.path)
     branches = [_branch(region, place, target, index, name, starts) for index, target in enumerate(targets)]
     base = region.context
-    tasks = [asyncio.create_task(_run(branch), name=f"{name}/{i}") for i, branch in enumerate(branches)]
+    tasks = [asyncio.create_task(_run(run, branch), name=f"{name}/{i}") for i, branch in enumerate(branches)]
     race = _race(region, starts)
     counted: Sequence[int] = range(len(tasks))
     try:
         waiting = _first(tasks, race) if race is not None else _all(tasks)
-        counted = ended = await region.run_state.activity.waiting(waiting)
+        counted = ended = await run.activity.waiting(waiting)
     except NodeError:
         counted = race if race is not None else range(_first_failed(tasks) + 1)
         raise
     finally:
-        await region.run_state.activity.waiting(_cancel(tasks))
-        _settle(region, branches, counted)
-        region.run_state.liveness.fork_ended(name)
+        await run.activity.waiting(_cancel(tasks))
+        _settle(run, branches, counted)
+        run.liveness.fork_ended(name)
     kept = [branches[index] for index in ended]
     results = []
     for index, branch in zip(ended, kept, strict=True):
         context = branch.leaving(base)
-        results.append(BranchResult(index, str(references[index]), context, branch.writers))
+        results.append(BranchResult(index, str(named[index]), context, branch.writers))
         region.ended |= branch.ended
         region.take_over(branch)
     region.is_deterministic &= len(kept) == len(branches)
     region.merging = Merging(base, tuple(results), place.node.path)
-    _go_on(region, place, kept, starts)
+    _go_on(run, region, place, kept, starts)
 
 
-def merge_now(region: "Region", place: Place) -> None:
-    """What the last fork's branches have left becomes the context, as the node (a join, or the fork itself) says.
-    Raises NodeError (CTX_MERGE_CONFLICT)."""
-    merging, region.merging = region.merging, None
-    if merging is None:
-        return
-    node, graph = place
-    body, run = node.body, region.run_state
-    policy = region.frame.policy | graph.context_merge_policy | node.context_merge_policy
-    strategy = (body.merge_strategy if isinstance(body, Join) else None) or run.merge_strategy
-    region.change(node.path, merging.merged(strategy, policy, allows_equal=run.allows_equal))
-
-
-def _check(region: "Region", place: Place, targets: Sequence[Jump | Callee]) -> None:
+def _check(region: Region, place: Place, targets: Sequence[Jump | Callee]) -> None:
     if not targets:
         raise NodeError(Code.INVALID_INPUT, f"the fork {place.node.path} has no branches")
     if len(targets) > MOST_BRANCHES:
@@ -84,8 +72,8 @@ def _check(region: "Region", place: Place, targets: Sequence[Jump | Callee]) -> 
 
 
 def _branch(
-    region: "Region", place: Place, target: Jump | Callee, index: int, name: str, starts: Sequence[str]
-) -> "Region":
+    region: Region, place: Place, target: Jump | Callee, index: int, name: str, starts: Sequence[str]
+) -> Region:
     frame = replace(
         region.frame,
         scope=region.frame.scope.branch(),
@@ -102,18 +90,18 @@ def _branch(
     return branch
 
 
-def _settle(region: "Region", branches: Sequence["Region"], counted: Collection[int]) -> None:
+def _settle(run: RunState, branches: Sequence[Region], counted: Collection[int]) -> None:
     """What the branches have used, and what is known of their calls, is the region's from now on; of those that do not
     count, whose speed decides how far they came, nothing is."""
     for index, branch in enumerate(branches):
         if index not in counted:
             branch.frame.scope.forget()
-        region.run_state.cache.branch_ended(branch.branch, is_kept=index in counted)
+        run.cache.branch_ended(branch.branch, is_kept=index in counted)
 
 
-async def _run(branch: "Region") -> None:
-    with branch.run_state.activity.working():
-        await branch.run()
+async def _run(run: RunState, branch: Region) -> None:
+    with run.activity.working():
+        await run.interpret(run, branch)
 
 
 async def _all(tasks: Sequence["asyncio.Task[None]"]) -> list[int]:
@@ -163,7 +151,7 @@ async def _cancel(tasks: Sequence["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _race(region: "Region", starts: Sequence[str]) -> list[int] | None:
+def _race(region: Region, starts: Sequence[str]) -> list[int] | None:
     """Branches in the order in which a join with `any_of` lists them; None if none of the joins ahead has one."""
     reach = region.program.reach
     for join in region.program.joins:
@@ -178,10 +166,10 @@ def _race(region: "Region", starts: Sequence[str]) -> list[int] | None:
     return None
 
 
-def _go_on(region: "Region", place: Place, kept: Sequence["Region"], starts: Sequence[str]) -> None:
+def _go_on(run: RunState, region: Region, place: Place, kept: Sequence[Region], starts: Sequence[str]) -> None:
     """Finds the joins that the branches have come to, or that waited for them; without any, merges at once."""
     region.ended[place.node.path] = None
-    region.wake({path for branch in kept for path in branch.ended} | {place.node.path})
+    wake(run, region, {path for branch in kept for path in branch.ended} | {place.node.path})
     joins = {join.node.path: join for branch in kept for join in branch.joins}
     joins |= {each.node.path: each for each in region.work.nodes if isinstance(each.node.body, Join)}
     for join in joins.values():
@@ -189,18 +177,18 @@ def _go_on(region: "Region", place: Place, kept: Sequence["Region"], starts: Seq
             region.work.add(join)
         else:
             region.activate(join)
-    follows = region.references(place.node.next, place)
+    follows = references(run, region, place.node.next, place)
     leads_to_join = any(_is_join(region, reference, place) for reference in follows)
     if not any(join.node.path in region.work.paths for join in joins.values()) and not leads_to_join:
-        merge_now(region, place)
+        merge_now(run, region, place)
 
 
-def _is_join(region: "Region", reference: Reference, place: Place) -> bool:
+def _is_join(region: Region, reference: Reference, place: Place) -> bool:
     target = region.program.target(reference, place.graph)
     return isinstance(target, Jump) and isinstance(target.place.node.body, Join)
 
 
-def _is_inner(region: "Region", join: Place, place: Place, starts: Sequence[str]) -> bool:
+def _is_inner(region: Region, join: Place, place: Place, starts: Sequence[str]) -> bool:
     """Whether a join that branches of a fork within a branch have come to is that fork's, and not the outer one's: all
     that it waits for is in them, or none of the outer branches gets to it in another way."""
     reach, wait = region.program.reach, join.node.wait_for

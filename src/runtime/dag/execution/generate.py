@@ -1,7 +1,6 @@
 """`generate_subgraph`: a model writes graphs, which are checked, and then are there to be called."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from runtime.dag.context.field_path import parse_field_path, put
 from runtime.dag.contract.permission import Permission
@@ -11,15 +10,13 @@ from runtime.dag.document.node import GenerateSubgraph
 from runtime.dag.document.parser import parse_document
 from runtime.dag.document.validator import validate
 from runtime.dag.errors import Code, NodeError, Problem
+from runtime.dag.execution.step import Step
 from runtime.dag.execution.tool_use import called
-
-if TYPE_CHECKING:
-    from runtime.dag.execution.step import Step
 
 OF_SIGNATURES = (Code.SIGNATURE_VIOLATION, Code.SIGNATURE_REQUIRED)
 
 
-async def generate(step: "Step", body: GenerateSubgraph) -> None:
+async def generate(step: Step, body: GenerateSubgraph) -> None:
     """Registers what the model has written, for all of the region that runs from now on. Raises NodeError: GENERATION
     for what is no document, NAMESPACE_VIOLATION for graphs that may not be there, SIGNATURE_VIOLATION, and what else is
     wrong with the graphs."""
@@ -27,7 +24,7 @@ async def generate(step: "Step", body: GenerateSubgraph) -> None:
     arguments = {**step.value(body.params), "prompt": step.text(body.prompt_template)}
     payload = await called(step, DEFAULT_LLM_TOOL, arguments, may=True)
     text = payload.get("text", "") if isinstance(payload, dict) else str(payload)
-    validation = body.validation or ("strict" if step.run_state.document.meta.is_strict else "warn")
+    validation = body.validation or ("strict" if step.run.document.meta.is_strict else "warn")
     generated = _checked(step, body, parse_document(text, step.node.path, "tolerant"), validation)
     paths = [graph.path for graph in generated.graphs]
     step.region.program = step.region.program.with_graphs(generated.graphs)
@@ -45,7 +42,7 @@ async def generate(step: "Step", body: GenerateSubgraph) -> None:
         step.region.change(step.node.path, context)
 
 
-def _checked(step: "Step", body: GenerateSubgraph, document: Document, validation: str) -> Document:
+def _checked(step: Step, body: GenerateSubgraph, document: Document, validation: str) -> Document:
     """The document, if it can run here."""
     if not document.graphs:
         why = f": {document.problems[0].text}" if document.problems else ""
@@ -58,8 +55,8 @@ def _checked(step: "Step", body: GenerateSubgraph, document: Document, validatio
         what = outside[0] if outside else "/__meta__"
         text = f"the model has written {what[:80]}; it may only write under {body.namespace_prefix}"
         raise NodeError(Code.NAMESPACE_VIOLATION, text, {"paths": outside})
-    program, tools = step.region.program, step.run_state.tools
-    meta = replace(step.run_state.document.meta, entry_point=None, line=0)
+    program, tools = step.region.program, step.run.tools
+    meta = replace(step.run.document.meta, entry_point=document.graphs[0].first.path)
     library = program.library.with_document(program.document)
     found = validate(replace(document, meta=meta), library, tools.capabilities())
     signatures = [problem for problem in found if problem.code in OF_SIGNATURES]

@@ -1,19 +1,16 @@
 """Which handles, and which prefixes of forks, a run can still use: others are given back at once."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from runtime.dag.document.node import GenerateSubgraph, LlmCall, NativeCall, Node, ToolCall
 from runtime.dag.execution.outlook import ahead
 from runtime.dag.execution.program import Program
 from runtime.dag.execution.reach import Nodes
 from runtime.dag.execution.reads import STAGE, Fields, union
+from runtime.dag.execution.region import Region
 from runtime.dag.inference.driver import InferenceDriver
 from runtime.dag.json_value import Json, JsonObject
 from runtime.dag.tools.tool_registry import ToolRegistry
-
-if TYPE_CHECKING:
-    from runtime.dag.execution.region import Region
 
 SNAPSHOTS = "ctx_snapshots"  # as templates see them
 
@@ -30,12 +27,12 @@ class Liveness:
         self._forks: list[str] = []
         self._inferring: dict[Program, Nodes] = {}
 
-    def enter(self, region: "Region") -> None:
+    def enter(self, region: Region) -> None:
         self._regions.append(region)
         if region.siblings is not None and region.fork is not None and region.fork not in self._forks:
             self._forks.append(region.fork)
 
-    def leave(self, region: "Region") -> None:
+    def leave(self, region: Region) -> None:
         self._regions.remove(region)
         if region.siblings is not None:
             self._ended.append(region)
@@ -58,7 +55,7 @@ class Liveness:
                 self._forks.remove(fork)
                 driver.end_fork(fork)
 
-    def _names(self, region: "Region") -> Iterator[str]:
+    def _names(self, region: Region) -> Iterator[str]:
         fields = union(_reads(each) for each in _and_callers(region))
         if fields is None or STAGE in fields or SNAPSHOTS in fields:  # what is in no snapshot yet may be in the next
             contexts = [region.context]
@@ -70,7 +67,7 @@ class Liveness:
             contexts += region.snapshots.as_json().values()
         return _texts(contexts)
 
-    def _infers(self, region: "Region") -> bool:
+    def _infers(self, region: Region) -> bool:
         """Whether a node that may still run in it asks a model for something."""
         program = region.program
         nodes = program.reach.onwards(ahead(region))
@@ -88,7 +85,7 @@ def infers(node: Node, tools: ToolRegistry) -> bool:
     return isinstance(body, LlmCall | NativeCall | GenerateSubgraph)
 
 
-def _reads(region: "Region") -> Fields:
+def _reads(region: Region) -> Fields:
     """What it may look at, and what it returns: that is remembered, whether or not its caller looks at it this time."""
     program, graph = region.program, region.frame.graph
     outputs = graph.signature.outputs if graph is not None and graph.signature is not None else ()
@@ -96,7 +93,7 @@ def _reads(region: "Region") -> Fields:
     return union([inside, frozenset(field.name for field in outputs)])
 
 
-def _and_callers(region: "Region") -> Iterator["Region"]:
+def _and_callers(region: Region) -> Iterator[Region]:
     each: Region | None = region
     while each is not None:
         yield each

@@ -1,16 +1,12 @@
 """From where a region goes on."""
 
-from typing import TYPE_CHECKING
-
 from runtime.dag.errors import NodeError
 from runtime.dag.execution.program import Jump
+from runtime.dag.execution.region import Region
 from runtime.dag.execution.work_list import PendingCall
 
-if TYPE_CHECKING:
-    from runtime.dag.execution.region import Region
 
-
-def ahead(region: "Region") -> list[str]:
+def ahead(region: Region) -> list[str]:
     """Paths of the nodes from which it goes on: what runs, what is queued, what is awaited, what comes after calls."""
     waiting = [place.node.path for place in (*region.joins, *region.program.waiters(region.frame.graph))]
     called = [item.callee.graph.first.path for item in region.work.calls]
@@ -18,7 +14,7 @@ def ahead(region: "Region") -> list[str]:
     return [*region.work.paths, *called, *after, *waiting, *region.going_on]
 
 
-def after_call(region: "Region", pending: PendingCall) -> list[str]:
+def after_call(region: Region, pending: PendingCall) -> list[str]:
     """Paths of the nodes from which it goes on after a call."""
     found = []
     for reference in pending.rest:

@@ -34,41 +34,41 @@ async def run(state: RunState, program: Program, context: JsonObject, budget: Bu
     root = _root(state, program, context, budget)
     try:
         with state.activity.working():
-            return await _ended(root)
+            return await _ended(state, root)
     finally:
         if state.driver is not None:
             state.driver.end_run()
 
 
-async def _ended(root: Region) -> Ending:
+async def _ended(state: RunState, root: Region) -> Ending:
     try:
         root.change("", root.context)
         for place in root.program.entries():
             root.activate(place)
-        await root.run()
+        await state.interpret(state, root)
         root.frame.scope.check_time()  # an answer that was cut off is no success, even if no node comes after it
     except NodeError as error:
         if is_of_run(error):
-            return await _over_budget(root, root.context, error)
+            return await _over_budget(state, root, root.context, error)
         return Ending(root.context, error, root.program)
     except RunEnds as end:
         if end.error is None:
             return Ending(end.context, None, root.program)
-        return await _over_budget(root, end.context, end.error)
+        return await _over_budget(state, root, end.context, end.error)
     return Ending(root.context, None, root.program)
 
 
-async def _over_budget(root: Region, context: JsonObject, error: NodeError) -> Ending:
+async def _over_budget(state: RunState, root: Region, context: JsonObject, error: NodeError) -> Ending:
     """The system's node runs, or the document's own of that path, which may still do a little."""
     context = context | told(error)
     scope = BudgetScope(Budget(max_nodes=100, max_llm_calls=0, max_duration_sec=5))
     frame = Frame(None, root.frame.grant, scope, 0, {})
-    last = Region(root.run_state, frame, root.program, context, root.snapshots)
+    last = Region(frame, root.program, context, root.snapshots)
     try:
         target = root.program.target(Reference(BUDGET_EXCEEDED), root.program.entries()[0].graph)
         assert isinstance(target, Jump)
         last.activate(target.place)
-        await last.run()
+        await state.interpret(state, last)
     except NodeError:
         pass  # the run has failed already, and why counts
     except RunEnds as end:
@@ -84,4 +84,4 @@ def _root(state: RunState, program: Program, context: JsonObject, budget: Budget
     grant = root_grant(mode, declared, state.tools.capabilities())
     frame = Frame(None, grant, BudgetScope(budget), 0, {})
     resources = [path for path, node in state.document.nodes.items() if isinstance(node.body, Resource)]
-    return Region(state, frame, program, context, snapshots, ended=resources)
+    return Region(frame, program, context, snapshots, ended=resources)

@@ -1,15 +1,15 @@
 """What all parts of a run share."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING
 
 from runtime.dag.document.document import Document
-from runtime.dag.document.node import MergeStrategy, Node, Resource
+from runtime.dag.document.node import MergeStrategy, Resource
 from runtime.dag.execution.liveness import Liveness
+from runtime.dag.execution.region import Region
 from runtime.dag.execution.tracer import Tracer
 from runtime.dag.inference.activity import Activity
 from runtime.dag.inference.driver import InferenceDriver
@@ -18,16 +18,14 @@ from runtime.dag.json_value import JsonObject
 from runtime.dag.template.renderer import Renderer
 from runtime.dag.tools.tool_registry import ToolRegistry
 
-if TYPE_CHECKING:
-    from runtime.dag.execution.region import Region
-
 RESOURCE_TYPES = ("file", "postgres", "mysql", "sqlite", "api_endpoint", "vector_store", "custom")
 
 
 @dataclass
 class RunState:
     """document: as the run began. driver: None where there is no model. cache: of results of calls, which outlives the
-    run."""
+    run. interpret: runs what is to be done in a region; see interpreter.py, which calls and forks need in turn.
+    """
 
     document: Document
     tools: ToolRegistry
@@ -37,6 +35,7 @@ class RunState:
     cache: SubgraphKVCache
     tracer: Tracer
     liveness: Liveness
+    interpret: Callable[["RunState", Region], Awaitable[None]]
     _forks: "count[int]" = field(default_factory=count)
 
     @property
@@ -57,22 +56,13 @@ class RunState:
         """A name for one run of a fork."""
         return f"{path}#{next(self._forks)}"
 
-    def told(self, region: "Region", node: Node) -> JsonObject:
-        """What templates see besides the context."""
-        return self._lasting | {
-            "now": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "budget": region.frame.scope.left(),
-            "ctx_snapshots": region.snapshots.as_json(),
-            "available_subgraphs": region.program.catalogue,
-            "expected_output": node.expected_output,
-            "execution_context": {
-                "executed_nodes": list(region.ended),
-                "task_goal": region.context.get("task_goal"),
-            },
-        }
+    def now(self) -> str:
+        """ISO 8601, UTC, to the second."""
+        return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
     @cached_property
-    def _lasting(self) -> JsonObject:
+    def lasting(self) -> JsonObject:
+        """What templates see that stays the same all along."""
         entries = self.document.resources
         rates = {entry.name: entry.fields["rate_limit"] for entry in entries if "rate_limit" in entry.fields}
         tools = [self.tools.get(name) for name in self.tools.names]

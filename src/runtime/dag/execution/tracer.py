@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from runtime.dag.context.difference import delta
 from runtime.dag.document.library import graph_version
 from runtime.dag.document.node import Node
 from runtime.dag.document.path import Reference, namespace
 from runtime.dag.errors import NodeError
+from runtime.dag.execution.region import Region
 from runtime.dag.json_value import Json, JsonObject
 from runtime.dag.trace.record import NativeInference, TraceRecord
-
-if TYPE_CHECKING:
-    from runtime.dag.execution.region import Region
 
 Status = Literal["success", "failed", "skipped", "cancelled"]
 
@@ -53,7 +51,7 @@ class Tracer:
         self._began_at = datetime.now(UTC)
 
     @contextmanager
-    def node(self, node: Node, region: "Region") -> Iterator[Notes]:
+    def node(self, node: Node, region: Region) -> Iterator[Notes]:
         """Records the node when it ends, however that is."""
         notes, before, began = Notes(), region.context, self._now()
         status: Status = "cancelled"
@@ -67,11 +65,11 @@ class Tracer:
         finally:
             self._add(node, region, status, began, before, notes, failure)
 
-    def skipped(self, node: Node, region: "Region", why: str) -> None:
+    def skipped(self, node: Node, region: Region, why: str) -> None:
         """A node that was to run and never will."""
         self._add(node, region, "skipped", self._now(), region.context, Notes(metadata={"why": why}), None)
 
-    def recalled(self, node: Node, region: "Region") -> None:
+    def recalled(self, node: Node, region: Region) -> None:
         """A call whose result was known: the graph's first node stands for it."""
         self._add(node, region, "success", self._now(), region.context, Notes(metadata={"recalled": True}), None)
 
@@ -86,7 +84,7 @@ class Tracer:
     def _add(
         self,
         node: Node,
-        region: "Region",
+        region: Region,
         status: Status,
         began: float,
         before: JsonObject,
