@@ -2,7 +2,7 @@
 
 Two forms of one product. `rows_product` is for a few rows of x: weights stream past once, straight into an
 f32 accumulator as wide as a step, which is summed once after the loop. `tile_product` is for many rows: tiles
-of weights are decoded to the type of x and go through `tl.dot`.
+of weights are decoded to the type of x and go through `tl.dot`; `thin_product` is the same for up to 16 rows of f32.
 
 p_x: [T, K] contiguous. p_weight: [N, K], or the blocks of one. o_t: rows of x; o_n: rows of the weight
 (int64). All of them exist: a caller repeats the last row where its tile is larger than the matrix, so that no
@@ -167,6 +167,23 @@ def tile_product(
 
 
 @triton.jit
+def thin_product(
+    p_x, p_weight, o_t, o_n, K, EVEN_K: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
+):  # fmt: skip
+    """tile_product of dense weights, bit for bit, as weight[o_n] @ x[o_t].T: where the lanes of a vector are the few
+    rows of x, it is x that is turned, and weights are read as they lie."""
+    b_acc = tl.zeros([BLOCK_N, BLOCK_M], dtype=tl.float32)
+    o_k = tl.arange(0, BLOCK_K)
+    for k in range(0, K, BLOCK_K):
+        m_k = None if EVEN_K else (k + o_k < K)[None, :]
+        b_x = load_or_zero(p_x + o_t[:, None] * K + k + o_k[None, :], m_k)  # [BLOCK_M, BLOCK_K]
+        b_w = load_or_zero(p_weight + o_n[:, None] * K + k + o_k[None, :], m_k)  # [BLOCK_N, BLOCK_K]
+        b_acc = tl.dot(b_w.to(b_x.dtype), tl.trans(b_x), b_acc, input_precision="ieee")
+    return tl.trans(b_acc)
+
+
+@triton.jit
 def product(
     p_x, p_weight, o_t, o_n, K, FORMAT: tl.constexpr, FORM: tl.constexpr, EVEN_K: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
@@ -174,6 +191,8 @@ def product(
     """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32, in the form that was chosen."""
     if FORM == "rows":
         return rows_product(p_x, p_weight, o_t, o_n, K, FORMAT, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
+    elif FORM == "turned" and FORMAT == "dense" and BLOCK_M == 16 and p_x.dtype.element_ty == tl.float32:
+        return thin_product(p_x, p_weight, o_t, o_n, K, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
     else:
         return tile_product(p_x, p_weight, o_t, o_n, K, FORMAT, FORM == "turned", EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
 

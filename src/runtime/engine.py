@@ -128,8 +128,9 @@ class Engine:
         accepting = [entry for entry in plan.scheduled if entry.yields_token]
         accepted = self.decoder.accept(logits, accepting) if accepting else []
 
-        prefill_tokens = sum(map(self._mark_computed, plan.scheduled))
-        decode_tokens = sum(map(self._extend, accepting, accepted))
+        now = self.now()
+        prefill_tokens = sum(self._mark_computed(entry, now) for entry in plan.scheduled)
+        decode_tokens = sum(self._extend(entry, kept, now) for entry, kept in zip(accepting, accepted, strict=True))
         self._retire_filled()
         ledger = self.store.ledger()
         self._events.append(
@@ -224,17 +225,17 @@ class Engine:
             if number in self._sequences:
                 self._end(self._sequences[number], FinishReason.DEADLINE)
 
-    def _mark_computed(self, entry: Scheduled) -> int:
+    def _mark_computed(self, entry: Scheduled, now: float) -> int:
         """Notes that the fed tokens are in the cache; returns how many of them were a prompt's."""
         sequence, fed = entry.sequence, len(entry.tokens) - entry.drafts
         sequence.computed += fed
         if not entry.is_prefill:
             return 0
         self.store.publish(sequence)
-        self._events.append(Prefilled(self.now(), sequence.id, fed, sequence.pending))
+        self._events.append(Prefilled(now, sequence.id, fed, sequence.pending))
         return fed
 
-    def _extend(self, entry: Scheduled, accepted: Accepted) -> int:
+    def _extend(self, entry: Scheduled, accepted: Accepted, now: float) -> int:
         """Appends the accepted tokens; returns how many of them were decoded (none after a prefill)."""
         sequence, stream = entry.sequence, entry.sequence.stream
         sequence.computed += accepted.drafts
@@ -245,14 +246,10 @@ class Engine:
         for i, (token, logprob) in enumerate(zip(accepted.tokens, accepted.logprobs, strict=True), 1):
             sequence.tokens.append(token)
             text = stream.push(token)
-            if (
-                i == len(accepted.tokens)
-                and stream.reason is None
-                and sequence.grammar
-                and sequence.grammar.is_complete
-            ):
+            grammar = sequence.grammar if i == len(accepted.tokens) else None
+            if grammar and stream.reason is None and grammar.is_complete:
                 text += stream.finish(FinishReason.STOP)
-            self._events.append(TokenAccepted(self.now(), sequence.id, token, text, logprob))
+            self._events.append(TokenAccepted(now, sequence.id, token, text, logprob))
             if stream.reason is not None:
                 sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
                 self._retire(sequence)

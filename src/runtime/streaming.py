@@ -32,7 +32,8 @@ class StreamingController:
         if token in self._request.stop_tokens:
             return self.finish(FinishReason.STOP)
         self._held += self._decoder.decode(self._token_bytes(token))
-        if cut := self._stop_string():
+        stops = self._request.stop
+        if stops and (cut := self._stop_string()):
             self._held = self._held[: cut[0]]
             self._decoder.reset()
             return self.finish(FinishReason.STOP)
@@ -41,7 +42,7 @@ class StreamingController:
             return self.finish(FinishReason.STOP)
         if self.new_tokens == self._request.max_new_tokens:
             return self.finish(FinishReason.LENGTH)
-        return self._show(len(self._held) - self._possible_stop())
+        return self._show(len(self._held) - (self._possible_stop() if stops else 0))
 
     def finish(self, reason: FinishReason) -> str:
         """Ends the answer; returns what was held back."""
@@ -63,7 +64,7 @@ class StreamingController:
 
     def _possible_stop(self) -> int:
         """Length of the longest tail of the held text with which a stop string begins."""
-        longest = min(len(self._held), max(map(len, self._request.stop), default=1) - 1)
+        longest = min(len(self._held), max(map(len, self._request.stop)) - 1)
         for length in range(longest, 0, -1):
             tail = self._held[-length:]
             if any(stop.startswith(tail) for stop in self._request.stop):

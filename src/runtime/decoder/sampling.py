@@ -105,6 +105,8 @@ def _verify(entry: Scheduled, chosen: list[int]) -> _Run:
     """The first choice, and each next one as long as the draft before its row is what has been chosen there. Tokens
     that the grammar forces come along: they need no row, but end the run where no draft agrees."""
     grammar, drafts = entry.sequence.grammar, entry.guesses
+    if not grammar and not drafts:
+        return _Run([chosen[0]], [0], 0)
     tokens: list[int] = []
     rows: list[int] = []
     kept = 0

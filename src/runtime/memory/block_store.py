@@ -90,7 +90,9 @@ class BlockStore:
         """Makes the sequence ready to hold the memory of so many tokens, and to write behind what is computed; False,
         and nothing happens to it, if there is no room."""
         missing = self.missing(sequence, tokens)
-        if missing and not self._make_room(missing):
+        if not missing:
+            return True
+        if not self._make_room(missing):
             return False
         table = sequence.page_table
         first = sequence.computed // self.block_size

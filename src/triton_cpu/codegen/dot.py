@@ -53,7 +53,7 @@ def emit_dot(g: Nests, op: Op) -> None:
     right = _packed_right(g, b, product)
     if total != product.total:
         raise UnsupportedOpError(op, why=f"{a.type.elem} operands with {total} results")
-    _micro_kernels(g, product, left, right, into, NextTile(g, op, b))
+    _micro_kernels(g, product, left, right, into, NextTile(g, op, b if n >= m else a))
     g.buffers[op.result] = into
 
 
