@@ -12,6 +12,7 @@ from runtime.dag.document.library import graph_version
 from runtime.dag.document.node import Node
 from runtime.dag.document.path import Reference, namespace
 from runtime.dag.errors import NodeError
+from runtime.dag.execution.outcome import RunEnds
 from runtime.dag.execution.region import Region
 from runtime.dag.json_value import Json, JsonObject
 from runtime.dag.trace.record import NativeInference, TraceRecord
@@ -61,6 +62,9 @@ class Tracer:
             status = "success"
         except NodeError as error:
             status, failure = "failed", error
+            raise
+        except RunEnds as end:  # in a branch of this fork
+            status = "success" if end.error is None else "cancelled"
             raise
         finally:
             self._add(node, region, status, began, before, notes, failure)
