@@ -252,7 +252,7 @@ class Engine:
             self._events.append(TokenAccepted(now, sequence.id, token, text, logprob))
             if stream.reason is not None:
                 sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
-                self._retire(sequence)
+                self._retire(sequence, now)
                 break
         return 0 if entry.is_prefill else stream.new_tokens - before
 
@@ -263,9 +263,9 @@ class Engine:
 
     def _end(self, sequence: Sequence, reason: FinishReason) -> None:
         sequence.stream.finish(reason)
-        self._retire(sequence)
+        self._retire(sequence, self.now())
 
-    def _retire(self, sequence: Sequence) -> None:
+    def _retire(self, sequence: Sequence, now: float) -> None:
         stream = sequence.stream
         assert stream.reason is not None
         if sequence.request.keep:
@@ -278,7 +278,7 @@ class Engine:
         is_whole = stream.reason is FinishReason.STOP
         warnings = sequence.grammar.problems(stream.text) if sequence.grammar and is_whole else ()
         figures = (stream.new_tokens, stream.text, warnings, sequence.drafted, sequence.drafts_kept)
-        self._events.append(Finished(self.now(), sequence.id, stream.reason, *figures))
+        self._events.append(Finished(now, sequence.id, stream.reason, *figures))
 
     def _drain(self) -> list[Event]:
         events, self._events = self._events, []
