@@ -42,12 +42,13 @@ from runtime.memory.handle_shelf import HandleShelf
 from runtime.memory.kv_block_allocator import KVBlockAllocator
 from runtime.memory.radix_prefix_index import RadixPrefixIndex
 from runtime.request import Request
+from runtime.speculation.draft_cost import DraftCost
 from runtime.speculation.draft_length import DraftLength
 from runtime.speculation.draft_model import DraftModel
 from runtime.speculation.drafter import Drafter
 from runtime.speculation.fixed_length import FixedLength
 from runtime.speculation.ngram_drafter import NgramDrafter
-from runtime.speculation.rehearsal import Parrot, Rising
+from runtime.speculation.rehearsal import Parrot, Rising, measure_drafts
 from runtime.speculation.speculative_runner import SpeculativeRunner
 from runtime.workload import RequestMaker, default_sampling, read_grammar
 
@@ -64,6 +65,7 @@ class Assembly(NamedTuple):
     executor: ModelExecutor[Any]
     fingerprint: str  # of the weights: what is saved of one model means nothing to another
     draft: ModelExecutor[Any] | None = None  # a small model that guesses
+    draft_costs: DraftCost | None = None  # of that model, as far as `warm_up` has measured them
 
     def engine(self) -> Engine:
         return self._engine(self._decoder())
@@ -104,6 +106,9 @@ class Assembly(NamedTuple):
         while not engine.is_idle and not length.is_over:
             engine.step()
         engine.cancel_all()
+        if self.draft_costs is not None:
+            token_bytes = self.loaded.encoder.token_bytes
+            measure_drafts(self.draft_costs, lambda: self._drafter(speculation, sampling), requests, token_bytes)
 
     def _engine(self, decoder: DecoderStrategy) -> Engine:
         return Engine(
@@ -130,7 +135,7 @@ class Assembly(NamedTuple):
         if isinstance(speculation, NoSpeculation):
             return sampling
         drafter = self._drafter(speculation, sampling)
-        adaptive = DraftLength(drafter.free)
+        adaptive = DraftLength(drafter.free, self.draft_costs)
         return SpeculativeRunner(sampling, drafter, adaptive if speculation.adaptive else FixedLength(speculation.most))
 
     def _sampling(self) -> Sampling:
@@ -176,7 +181,8 @@ def assemble(config: EngineConfig, other: Assembly | None = None) -> Assembly:
         fingerprint = model_fingerprint(path)
     memory: Any = _memory(loaded.model, config.cache, config.batching.max_sequences, _state_log(config))
     executor = ModelExecutor(loaded.model, memory, ops)
-    return Assembly(config, ops, loaded, executor, fingerprint, _draft(config, loaded, ops, device))
+    draft = _draft(config, loaded, ops, device)
+    return Assembly(config, ops, loaded, executor, fingerprint, draft, None if draft is None else DraftCost())
 
 
 def _draft(config: EngineConfig, loaded: LoadedModel, ops: Ops, device: torch.device) -> ModelExecutor[Any] | None:

@@ -1,5 +1,6 @@
 """How many drafts each sequence gets: as many as make the batch fastest, none where drafts do not pay."""
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -50,13 +51,14 @@ class DraftLength:
     allowed if the account covers it even when no draft is right. So no mistake about chances can cost more than that.
     """
 
-    def __init__(self, free: bool) -> None:
-        """free: drafts cost nothing, and candidates' limits are what has been found already."""
+    def __init__(self, free: bool, costs: DraftCost | None = None) -> None:
+        """free: drafts cost nothing, and candidates' limits are what has been found already. costs: what is known of
+        the drafter before; None: nothing."""
         self.may_pause = False
         self._free = free
         self._acceptance = Acceptance()
         self._steps = StepCost()
-        self._drafts = DraftCost()
+        self._drafts = DraftCost() if costs is None else copy.deepcopy(costs)
         self._account = 0.0  # seconds
         self._made = _NOTHING
 

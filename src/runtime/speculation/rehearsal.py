@@ -1,7 +1,16 @@
 """Steps with every number of drafts, before anything is measured: kernels are compiled and steps captured in them."""
 
+import time
+from collections.abc import Callable
+
+from runtime.request import Request
 from runtime.sequence import Sequence
+from runtime.speculation.draft_cost import USUAL, DraftCost
+from runtime.speculation.drafter import Drafter
 from runtime.speculation.length import Candidate, Verified
+from runtime.streaming import StreamingController
+
+_MEASURED = 3  # times that a draft model is measured: the first may compile
 
 
 class Rising:
@@ -46,3 +55,29 @@ class Parrot:
         return 0
 
     def forget(self, sequence: Sequence) -> None: ...
+
+
+def measure_drafts(
+    costs: DraftCost,
+    new_drafter: Callable[[], Drafter],
+    requests: list[Request],
+    token_bytes: Callable[[int], bytes],
+    clock: Callable[[], float] = time.perf_counter,
+) -> None:
+    """Has a draft model read the requests' prompts, and draft, several times: what that takes is known before it is
+    tried, and so it is not tried where it cannot pay. Ends early where it has no room for them."""
+    for _ in range(_MEASURED):
+        drafter = new_drafter()
+        sequences = [
+            Sequence(number, request, StreamingController(request, token_bytes), [*request.prompt])
+            for number, request in enumerate(requests)
+        ]
+        for _ in range(_MEASURED):
+            read = sum(max(0, drafter.behind(sequence) - USUAL) for sequence in sequences)
+            begun = clock()
+            drafts = drafter.draft(sequences, [1] * len(sequences))
+            if not all(drafts):
+                return
+            costs.observe(len(sequences), 1, read, clock() - begun)
+            for sequence, draft in zip(sequences, drafts, strict=True):
+                sequence.tokens += draft
