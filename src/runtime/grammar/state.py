@@ -35,6 +35,7 @@ class GrammarState:
         self._ended = False  # by a stop token, which the matcher does not know of
         self._failure = ""
         self._known_forced: list[int] | None = None
+        self._known_mask: NDArray[np.uint32] | None = None  # of what comes next
         self._stop_bits = np.zeros(-(-vocabulary.size // 32), dtype=np.uint32)
         for token in stop_tokens:
             self._stop_bits[token >> 5] |= np.uint32(1 << (token & 31))
@@ -52,9 +53,11 @@ class GrammarState:
         state stays as it is; most of the time is spent without the interpreter's lock.
         """
         out[:] = -1
-        consumed = 0
+        consumed, first = 0, None
         for i, row in enumerate(out if not self._ended else ()):
-            row[:] = self._mask().view(np.int32)
+            mask = self._mask()
+            first = mask if i == 0 else first
+            row[:] = mask.view(np.int32)
             draft = drafts[i] if i < len(drafts) else -1
             if not (0 <= draft < self._vocabulary.size and row[draft >> 5] >> (draft & 31) & 1):
                 break
@@ -62,6 +65,7 @@ class GrammarState:
                 break
             consumed += 1
         self._take_back(consumed)
+        self._known_mask = first
 
     def advance(self, token: int) -> None:
         """The token was chosen. Where the grammar turns out to be a dead end, or too much for the library, a stop token
@@ -73,7 +77,7 @@ class GrammarState:
             raise ValueError(f"token {token} comes after the end of the answer")
         if self._is_end(token):
             self._ended = True
-        elif self._allows(token) and self._consume(token) == 1:
+        elif (self._is_in_mask(token) or self._allows(token)) and self._consume(token) == 1:
             self._tokens.append(token)
         elif self._is_dead_end():
             self._failure = f"the grammar cannot be followed further: {one_line(self._matcher.get_error())}"
@@ -135,6 +139,11 @@ class GrammarState:
         """Whether it is a stop token that ends the answer here, not one that a grammar has named."""
         return token in self._stops and self._matcher.validate_tokens([token]) != 1 and self._matcher.is_accepting()
 
+    def _is_in_mask(self, token: int) -> bool:
+        """Whether `fill` has said that the token is allowed here: to ask the library again takes as long as a mask."""
+        mask = self._known_mask
+        return mask is not None and 0 <= token < self._vocabulary.size and bool(mask[token >> 5] >> (token & 31) & 1)
+
     def _allows(self, token: int) -> bool:
         """As the masks have it: where the bytes are forced, so are the tokens."""
         if self._ended:
@@ -156,7 +165,7 @@ class GrammarState:
         """1 if the matcher has taken the token."""
         taken = self._matcher.try_consume_tokens([token])
         if taken:
-            self._known_forced = None
+            self._known_forced = self._known_mask = None
         return taken
 
     def _is_dead_end(self) -> bool:
@@ -178,10 +187,10 @@ class GrammarState:
             self._rebuild()
         elif count:
             self._matcher.rollback(count)
-            self._known_forced = None
+            self._known_forced = self._known_mask = None
 
     def _rebuild(self) -> None:
         """A matcher that has met an error is of no use, not even for what came before."""
-        self._known_forced = None
+        self._known_forced = self._known_mask = None
         self._matcher = new_matcher(self._vocabulary, self._compiled.source)
         self._matcher.try_consume_tokens(self._tokens)
