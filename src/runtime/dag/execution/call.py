@@ -8,7 +8,6 @@ from runtime.dag.errors import Code, NodeError
 from runtime.dag.execution.flow import returned
 from runtime.dag.execution.frame import DEEPEST, Frame
 from runtime.dag.execution.outlook import after_call
-from runtime.dag.execution.program import Place
 from runtime.dag.execution.reads import INPUTS, STAGE, VOLATILE
 from runtime.dag.execution.region import Region
 from runtime.dag.execution.run_state import RunState
@@ -31,7 +30,7 @@ async def call(run: RunState, region: Region, pending: PendingCall) -> None:
         run.tracer.recalled(graph.first, child)
         outputs = recalled
     else:
-        child.work.add(Place(graph.first, graph))
+        child.work.add(pending.callee.place)
         await run.interpret(run, child)
         outputs = _outputs(child, graph, inputs)
         region.take_over(child)

@@ -87,8 +87,7 @@ class DSLEngine:
         if any(CORE in (entry.type, entry.name) or entry.type == "reasoning" for entry in self.document.resources):
             return True
         program = Program(self.document, self._library, self._renderer)
-        reached = program.reach.paths_of(program.reach.onwards(self.document.nodes))
-        return any(_asks(program.place(path).node, self.tools) for path in reached)
+        return any(_asks(place.node, self.tools) for place in program.places_onwards(self.document.nodes))
 
     def register_tool(
         self,

@@ -43,18 +43,21 @@ def is_over(run: RunState, region: Region, place: Place, just_ended: set[str] | 
     except NodeError:
         return False
     names = [{str(reference._replace(query=())), reference.path} for reference in awaited]
-    if just_ended is not None and not any(name & just_ended for name in names):
+    if just_ended is not None and not any(_parts(region, name) & just_ended for name in names):
         return False
     over = [any(_has_ended(region, path) for path in name) for name in names]
     return any(over) if wait.is_any else all(over)
 
 
+def _parts(region: Region, paths: set[str]) -> set[str]:
+    """These, and of graphs that are jumped to their nodes."""
+    graphs = [graph for path in paths if (graph := region.program.document.by_path.get(path)) is not None]
+    return paths | {node.path for graph in graphs for node in graph.nodes}
+
+
 def _has_ended(region: Region, path: str) -> bool:
-    """A graph that is jumped to has ended when none of its nodes is left to run."""
+    """A graph that is jumped to has ended when some of its nodes have run, and none is left to run."""
     if path in region.ended:
         return True
-    graph = region.program.document.by_path.get(path)
-    if graph is None:
-        return False
-    paths = {node.path for node in graph.nodes}
-    return bool(paths & region.ended.keys()) and not paths & set(region.work.paths)
+    nodes = _parts(region, {path})
+    return bool(nodes & region.ended.keys()) and not nodes & set(region.work.paths)

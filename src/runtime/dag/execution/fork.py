@@ -31,7 +31,7 @@ async def fork(run: RunState, region: Region, place: Place, body: Fork) -> None:
     named = references(run, region, body.branches, place)
     targets = [region.program.target(reference, place.graph) for reference in named]
     _check(region, place, targets)
-    starts = [target.place.node.path if isinstance(target, Jump) else target.graph.first.path for target in targets]
+    starts = [target.place.node.path for target in targets]
     name = run.new_fork(place.node.path)
     branches = [_branch(region, place, target, index, name, starts) for index, target in enumerate(targets)]
     base = region.context
@@ -159,7 +159,7 @@ def _race(region: Region, starts: Sequence[str]) -> list[int] | None:
         if wait is None or not wait.is_any or isinstance(wait.targets, str):
             continue
         awaited = [region.program.target(reference, join.graph) for reference in wait.targets]
-        paths = [each.place.node.path if isinstance(each, Jump) else each.graph.first.path for each in awaited]
+        paths = [each.place.node.path for each in awaited]
         order = [i for path in paths for i, start in enumerate(starts) if path == start or reach.leads(start, path)]
         if order:
             return list(dict.fromkeys(order))
@@ -195,7 +195,7 @@ def _is_inner(region: Region, join: Place, place: Place, starts: Sequence[str]) 
     inside = reach.onwards(starts)
     if wait is not None and not isinstance(wait.targets, str):
         awaited = [region.program.target(reference, join.graph) for reference in wait.targets]
-        paths = [each.place.node.path if isinstance(each, Jump) else each.graph.first.path for each in awaited]
+        paths = [each.place.node.path for each in awaited]
         return all(reach.set_of([path]) & inside for path in paths)
     others = [start for start in region.siblings or () if not reach.leads(start, place.node.path)]
     others = [start for start in others if start != place.node.path]

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from runtime.dag.context.field_path import parse_field_path, put
 from runtime.dag.contract.permission import Permission
 from runtime.dag.document.body_readers import DEFAULT_LLM_TOOL
 from runtime.dag.document.document import Document
@@ -36,10 +35,7 @@ async def generate(step: Step, body: GenerateSubgraph) -> None:
         "prompt_tokens": None if native is None else native.prompt_tokens,
         "completion_tokens": None if native is None else native.completion_tokens,
     }
-    if body.output_keys:
-        value = paths[0] if len(paths) == 1 else paths
-        context = put(step.region.context, parse_field_path(body.output_keys[0]), value)
-        step.region.change(step.node.path, context)
+    step.put(paths[0] if len(paths) == 1 else paths, body.output_keys[:1], {})
 
 
 def _checked(step: Step, body: GenerateSubgraph, document: Document, validation: str) -> Document:

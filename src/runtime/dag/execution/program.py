@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
+from runtime.dag.document.check_targets import entry_node
 from runtime.dag.document.document import Document
 from runtime.dag.document.edges import CALLED, Edge, Targeting, is_called, static_edges
 from runtime.dag.document.library import Library, graph_version
 from runtime.dag.document.node import Graph, Join, Node, Resource
-from runtime.dag.document.path import Reference, namespace, parse_reference
+from runtime.dag.document.path import Reference, namespace
 from runtime.dag.errors import Code, NodeError
 from runtime.dag.execution.reach import Nodes, Reach
 from runtime.dag.execution.reads import Fields, reads, union
@@ -39,6 +40,11 @@ class Callee(NamedTuple):
 
     graph: Graph
     arguments: Arguments = ()
+
+    @property
+    def place(self) -> Place:
+        """Where it begins."""
+        return Place(self.graph.first, self.graph)
 
 
 class Program:
@@ -81,14 +87,11 @@ class Program:
         return Jump(place, reference.query)
 
     def entries(self) -> list[Place]:
-        """Where the document begins: as `/__meta__` says, else `entry` of /main, else all that nothing leads to. Raises
-        NodeError if it has nothing to begin with."""
-        meta, main = self.document.meta, self.document.by_path.get("/main")
-        if meta.entry_point is not None:
-            target = self.target(parse_reference(meta.entry_point, ""), _NOWHERE)
-            return [target.place if isinstance(target, Jump) else Place(target.graph.first, target.graph)]
-        if main is not None and main.entry is not None:
-            return [Place(main.first, main)]
+        """Where the document begins: where it says so, else at all that nothing leads to. Raises NodeError if it has
+        nothing to begin with."""
+        node = entry_node(self.document, self._targeting)
+        if node is not None:
+            return [self._places[node.path]]
         beginnings = self._beginnings()
         if not beginnings:
             raise NodeError(Code.MISSING_ENTRY_POINT, "the document has no node to begin with: name one in /__meta__")
@@ -127,14 +130,21 @@ class Program:
     def places(self) -> Iterable[Place]:
         return self._places.values()
 
+    def places_onwards(self, paths: Iterable[str]) -> Iterator[Place]:
+        """Of these nodes and all that may run after them."""
+        return self._places_of(self.reach.onwards(paths))
+
+    def _places_of(self, nodes: Nodes) -> Iterator[Place]:
+        """The ends of graphs, which edges lead through, are no nodes."""
+        return (self._places[path] for path in self.reach.paths_of(nodes) if path in self._places)
+
     @cached_property
     def joins(self) -> list[Place]:
         return [place for place in self.places if isinstance(place.node.body, Join)]
 
     def called_from(self, graph: Graph) -> dict[str, str]:
         """Paths of the graphs that a call of this one may lead to, itself among them, with hashes of their content."""
-        nodes = self.reach.paths_of(self.reach.onwards([graph.first.path]))
-        paths = {graph.path} | {self.place(path).graph.path for path in nodes}
+        paths = {graph.path} | {place.graph.path for place in self.places_onwards([graph.first.path])}
         return {path: self.content_hash(path) for path in sorted(paths)}
 
     def content_hash(self, path: str) -> str:
@@ -151,8 +161,7 @@ class Program:
     def reads(self, nodes: Nodes) -> Fields:
         """Fields of the context that any of these nodes may look at, by the graphs that they call, too."""
         if nodes not in self._reads:
-            places = map(self.place, self.reach.paths_of(nodes))
-            self._reads[nodes] = union(reads(node, graph, self._renderer) for node, graph in places)
+            self._reads[nodes] = union(reads(node, graph, self._renderer) for node, graph in self._places_of(nodes))
         return self._reads[nodes]
 
     @cached_property
@@ -205,6 +214,3 @@ class Program:
             for edge in edges
             if edge.kind != "wait" and edge.target != path
         )
-
-
-_NOWHERE = Graph("", ())

@@ -1,5 +1,6 @@
 """A run of a node: what it works on and what it may use."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runtime.dag.contract.grant import Grant
@@ -52,6 +53,12 @@ class Step:
         keys, mapping = body.output_keys, body.output_mapping
         if not keys and not mapping and isinstance(payload, dict):
             mapping = {name: name for name in self._declared(payload)}
+        self.put(payload, keys, mapping, text_first=text_first)
+
+    def put(
+        self, payload: Json, keys: tuple[str, ...], mapping: Mapping[str, str], *, text_first: bool = False
+    ) -> None:
+        """Raises NodeError (INVALID_INPUT) where that is no place, or the context would be too large."""
         try:
             context = apply_outputs(self.region.context, payload, keys, mapping, text_first=text_first)
         except ValueError as error:
