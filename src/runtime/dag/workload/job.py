@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,13 +27,27 @@ from runtime.dag.workload.events import VariantBegan
 from runtime.dag.workload.figures import Figures, Sharing, distinct_tokens, figures
 from runtime.dag.workload.metrics import DOCUMENT, DagMetrics, Result, print_figures
 from runtime.dag.workload.settings import DagWorkload
-from runtime.engine import Engine
 from runtime.errors import AnswersDiffer, UserError
 from runtime.events import Event, Finished
 from runtime.observer import Observer
 from runtime.text_file import read_text
 
-TOGETHER, ONE_BY_ONE = "independent, together", "independent, one by one"
+
+class Variant(NamedTuple):
+    """A way to serve the document's inferences as requests that know nothing of each other. indexed: on a cache that
+    shares what requests begin with; else on one that does not."""
+
+    name: str
+    together: bool
+    indexed: bool
+
+
+INDEPENDENT = (
+    Variant("independent, together", True, False),
+    Variant("independent, one by one", False, False),
+    Variant("prefix index, together", True, True),
+    Variant("prefix index, one by one", False, True),
+)
 
 
 class Measured(NamedTuple):
@@ -42,14 +57,17 @@ class Measured(NamedTuple):
 
 
 class DagJob:
-    """A Job. aware: the model on a cache that shares; blind: the same one on a cache that does not."""
+    """A Job. shared: the model on a cache that shares what requests begin with; apart: on one that does not."""
 
-    def __init__(self, workload: DagWorkload, document: Document, context: JsonObject, aware: Assembly) -> None:
+    def __init__(
+        self, workload: DagWorkload, document: Document, context: JsonObject, shared: Assembly, apart: Assembly
+    ) -> None:
         self.metrics = DagMetrics()
         self._workload = workload
         self._document = document
         self._context = context
-        self._aware = aware
+        self._shared = shared
+        self._apart = apart
         self._result: RunResult | None = None
         self._served: list[Served] = []
 
@@ -57,19 +75,15 @@ class DagJob:
         """Runs it, and its inferences as requests, so that all kernels are compiled and all steps captured."""
         start = time.perf_counter()
         self._measure_document()
-        blind = self._blind()
-        for variant in (TOGETHER, ONE_BY_ONE):
-            self._measure_requests(blind.engine(), variant)
+        for variant in INDEPENDENT:
+            self._measure_requests(variant)
         return time.perf_counter() - start
 
     def run(self, console: Console, observers: list[Observer], folder: Path) -> bool:
         """Writes the trace of the document, and a page that shows it. Raises UserError if the document fails, and
         AnswersDiffer if requests get other answers."""
-        variants: dict[str, Callable[[], Measured]] = {
-            DOCUMENT: self._measure_document,
-            TOGETHER: lambda: self._measure_requests(self._blind().engine(), TOGETHER),
-            ONE_BY_ONE: lambda: self._measure_requests(self._blind().engine(), ONE_BY_ONE),
-        }
+        variants: dict[str, Callable[[], Measured]] = {DOCUMENT: self._measure_document}
+        variants |= {variant.name: partial(self._measure_requests, variant) for variant in INDEPENDENT}
         best: dict[str, Figures] = {}
         try:
             for number in range(self._workload.repeats):
@@ -98,7 +112,7 @@ class DagJob:
         console.print(f"{len(self._served)} inferences, the same answers in all variants", highlight=False)
 
     def _measure_document(self) -> Measured:
-        driver = InferenceDriver.of(self._aware)
+        driver = InferenceDriver.of(self._shared)
         engine = DSLEngine(self._document, driver)
         start = time.perf_counter()
         result = engine.run(self._context)
@@ -107,24 +121,20 @@ class DagJob:
         if not result.success:
             raise UserError(f"{self._document.file}: the run failed: {result.message}")
         self._served = sorted(driver.served, key=lambda served: served.order)
-        blocks = self._aware.executor.cache.num_blocks
+        blocks = self._shared.executor.cache.num_blocks
         texts = [served.text for served in self._served]
         return Measured(figures(seconds, driver.events, blocks), driver.events, texts)
 
-    def _blind(self) -> Assembly:
-        config = self._aware.config
-        return assemble(replace(config, cache=replace(config.cache, prefix="none")), self._aware)
-
-    def _measure_requests(self, engine: Engine, variant: str) -> Measured:
+    def _measure_requests(self, variant: Variant) -> Measured:
         requests = [served.request for served in self._served]
-        batches = [requests] if variant == TOGETHER else [[request] for request in requests]
-        blocks = engine.store.allocator.total
+        batches = [requests] if variant.together else [[request] for request in requests]
+        engine = (self._shared if variant.indexed else self._apart).engine()
         events: list[Event] = []
         start = time.perf_counter()
         for batch in batches:
             events += engine.serve(batch)
         seconds = time.perf_counter() - start
-        return Measured(figures(seconds, events, blocks), events, _texts(events))
+        return Measured(figures(seconds, events, engine.store.allocator.total), events, _texts(events))
 
     def _compare(self, variant: str, texts: Sequence[str]) -> None:
         for served, text in zip(self._served, texts, strict=True):
@@ -133,7 +143,7 @@ class DagJob:
                 raise AnswersDiffer(f"{path}, {variant}: {text[:80]!r} instead of {served.text[:80]!r}")
 
     def _sharing(self, found: Figures) -> Sharing:
-        encoder, memory = self._aware.loaded.encoder, self._aware.executor.cache
+        encoder, memory = self._shared.loaded.encoder, self._shared.executor.cache
         prompts = [served.request.prompt for served in self._served]
         whole = [(*served.request.prompt, *encoder.encode(served.text)) for served in self._served]
         tokens = found.held_blocks * memory.block_size if memory.truncates else None
@@ -160,7 +170,8 @@ def prepare_dag(config: RunConfig, workload: DagWorkload) -> DagJob:
     problems = DSLEngine(document, InferenceDriver.of(assembly)).problems()
     if any(problem.is_error for problem in problems):
         raise DocumentError([problem for problem in problems if problem.is_error])
-    return DagJob(workload, document, context, assembly)
+    apart = assemble(replace(config, cache=replace(config.cache, prefix="none")), assembly)
+    return DagJob(workload, document, context, assembly, apart)
 
 
 def _context(workload: DagWorkload) -> JsonObject:

@@ -30,6 +30,7 @@ def test_a_fork_shares_what_requests_repeat_and_gives_the_same(command: Callable
     prefilled = [summary[f"{variant}/prefilled_tokens"] for variant in VARIANTS]
     assert prefilled[0] == sharing["distinct_prompt"]  # nothing twice
     assert prefilled[1] == prefilled[2] > 3 * prefilled[0]
+    assert prefilled[3] == prefilled[0] <= prefilled[4] < prefilled[1]
     assert len({summary[f"{variant}/new_tokens"] for variant in VARIANTS}) == 1
     assert "8 inferences, the same answers" in outcome.out
     records = read_trace(folder / "trace.jsonl")
@@ -40,7 +41,13 @@ def test_a_fork_shares_what_requests_repeat_and_gives_the_same(command: Callable
     assert "<html" in (folder / "view.html").read_text()[:200].lower()
 
 
-VARIANTS = ("document", "independent, together", "independent, one by one")
+VARIANTS = (
+    "document",
+    "independent, together",
+    "independent, one by one",
+    "prefix index, together",
+    "prefix index, one by one",
+)
 
 
 def test_a_document_that_fails_is_one_line(command: Callable, tmp_path: Path) -> None:
