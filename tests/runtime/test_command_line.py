@@ -1,7 +1,6 @@
 """A user's mistake is one line on stderr and exit code 2; a run writes its folder."""
 
 import json
-import os
 import runpy
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from program import started
 
 from runtime.command_line import CONF
 
@@ -182,14 +182,7 @@ def test_tracking_offline_leaves_a_run_in_the_folder(tiny_run: Callable, monkeyp
 def test_interruption_keeps_what_was_written(tiny_gguf: Path, tmp_path: Path) -> None:
     settings = ["kernels=reference", "workload.max_new_tokens=100", "batching.max_sequences=1"]
     prompts = f"workload.prompts=[{','.join(['the end'] * 200)}]"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runtime.run", "model=file", f"model.source={tiny_gguf}", *settings, prompts],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(tmp_path, "runtime.run", "model=file", f"model.source={tiny_gguf}", *settings, prompts)
     deadline = time.monotonic() + 60
     while not any("TokenAccepted" in path.read_text() for path in tmp_path.glob("outputs/*/*/events.jsonl")):
         assert time.monotonic() < deadline and process.poll() is None

@@ -2,10 +2,7 @@
 
 import json
 import math
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from plain_rwkv7 import plain_rwkv7
+from program import started
 from tiny_model import TinyModel, dense_tensors, plain_logits
 from tiny_rwkv7 import tiny_rwkv7, write_gguf
 
@@ -235,14 +233,7 @@ def test_the_tracker_has_the_figures(evaluate: Callable, monkeypatch: pytest.Mon
 def test_interruption_reports_what_is_done(tiny_gguf: Path, tmp_path: Path) -> None:
     (tmp_path / "w.jsonl").write_text('{"text": "the inn in the north"}\n' * 20000)
     model = ["model=file", f"model.source={tiny_gguf}", "kernels=reference", "batching.token_budget=16"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runtime.run", "workload=eval", "workload.path=w.jsonl", *model],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(tmp_path, "runtime.run", "workload=eval", "workload.path=w.jsonl", *model)
     deadline = time.monotonic() + 120
     while not any(path.read_text() for path in tmp_path.glob("outputs/*/*/results.jsonl")):
         assert time.monotonic() < deadline and process.poll() is None

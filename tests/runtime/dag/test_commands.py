@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from program import started
 from toy_document import block, document, graph, node
 
 from runtime.dag.__main__ import main
@@ -187,14 +187,7 @@ def test_ctrl_c_leaves_the_trace_so_far(tmp_path: Path) -> None:
     text = "import time\n\ndef hang() -> None:\n    open('hanging', 'w').close()\n    time.sleep(1000)\n"
     (tmp_path / "own_tools.py").write_text(text)
     arguments = ["run", "slow.md", "--tools", "own_tools", "--trace", "t.jsonl", "--view", "v.html"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "runtime.dag", *arguments],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(tmp_path, "runtime.dag", *arguments)
     deadline = time.monotonic() + 60
     while not (tmp_path / "hanging").exists():
         assert time.monotonic() < deadline and process.poll() is None

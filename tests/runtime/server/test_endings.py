@@ -1,11 +1,8 @@
 """Clients that go, servers that end, engines that fail."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from openai import APIError, APITimeoutError, InternalServerError
+from program import started
 from running_server import SMALL, Running, launched, read
 
 from runtime.errors import ConfigError
@@ -91,14 +89,7 @@ class Command:
     """`python -m runtime.serve`."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.serve", *settings],
-            cwd=folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = started(folder, "runtime.serve", *settings)
 
     def url(self) -> str:
         assert self.process.stdout is not None
