@@ -1,6 +1,6 @@
 """What a context holds."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 Json = Any  # None, bool, int, float, str, list of these, dict from str to these
@@ -27,3 +27,16 @@ def same(a: Json, b: Json) -> bool:
     if isinstance(a, list):
         return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
     return isinstance(a, bool) == isinstance(b, bool) and a == b
+
+
+def texts_in(value: Json) -> Iterator[str]:
+    """All texts in a value, in their order, but for keys. Does not recurse."""
+    waiting = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, str):
+            yield inner
+        elif isinstance(inner, list):
+            waiting.extend(reversed(inner))
+        elif isinstance(inner, dict):
+            waiting.extend(reversed(inner.values()))

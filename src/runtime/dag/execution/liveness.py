@@ -9,7 +9,7 @@ from runtime.dag.execution.reach import Nodes
 from runtime.dag.execution.reads import STAGE, Fields, union
 from runtime.dag.execution.region import Region
 from runtime.dag.inference.driver import InferenceDriver
-from runtime.dag.json_value import Json, JsonObject
+from runtime.dag.json_value import texts_in
 from runtime.dag.tools.tool_registry import ToolRegistry
 
 SNAPSHOTS = "ctx_snapshots"  # as templates see them
@@ -65,7 +65,7 @@ class Liveness:
             contexts += [branch.context for branch in region.merging.branches]
         if fields is None or SNAPSHOTS in fields:
             contexts += region.snapshots.as_json().values()
-        return _texts(contexts)
+        return texts_in(contexts)
 
     def _infers(self, region: Region) -> bool:
         """Whether a node that may still run in it asks a model for something."""
@@ -98,15 +98,3 @@ def _and_callers(region: Region) -> Iterator[Region]:
     while each is not None:
         yield each
         each = each.parent
-
-
-def _texts(values: list[JsonObject]) -> Iterator[str]:
-    todo: list[Json] = list(values)
-    while todo:
-        value = todo.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            todo += value.values()
-        elif isinstance(value, list):
-            todo += value
