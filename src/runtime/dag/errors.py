@@ -8,6 +8,13 @@ from runtime.dag.trace.record import NativeInference
 from runtime.errors import UserError
 
 
+def one_line(text: str, most: int) -> str:
+    """The text on one line, of at most so many characters, all of which can be shown: what is told of a document may
+    quote what it has."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
 class Code(StrEnum):
     """Error codes of AgenticDSL 3.10, appendix B, and of its older parts."""
 

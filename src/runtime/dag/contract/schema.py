@@ -13,9 +13,11 @@ from referencing.exceptions import Unresolvable
 from runtime.dag.context.size import json_size
 from runtime.dag.contract.pattern import check_pattern, matches
 from runtime.dag.contract.signature import Field, Signature
+from runtime.dag.errors import one_line
 from runtime.dag.json_value import Json, JsonObject, identity
 
 MAX_BYTES = 64 * 1024
+_MOST_SHOWN = 200  # characters of an error
 _MAX_NESTING = 32
 _MAX_PATTERNS = 64
 _MAX_STEPS = 50_000  # some microseconds for each
@@ -36,7 +38,7 @@ def check_schema(schema: Json) -> None:
     try:
         Draft202012Validator.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
-        raise ValueError(f"no JSON Schema: {error.json_path}: {_one_line(error.message)}") from error
+        raise ValueError(f"no JSON Schema: {error.json_path}: {one_line(error.message, _MOST_SHOWN)}") from error
     patterns: set[str] = set()
     for keywords in _objects(schema):
         if isinstance(reference := keywords.get("$ref"), str) and not reference.startswith("#"):
@@ -61,8 +63,8 @@ def violation(value: Json, schema: JsonObject) -> str | None:
     try:
         error = best_match(validator.iter_errors(value))
     except (Unresolvable, RecursionError, _TooManySteps, ValueError, ArithmeticError) as failure:
-        return f"cannot be checked: {_one_line(str(failure) or 'its schema leads back to itself')}"
-    return None if error is None else f"{error.json_path}: {_one_line(error.message)}"
+        return f"cannot be checked: {one_line(str(failure) or 'its schema leads back to itself', _MOST_SHOWN)}"
+    return None if error is None else f"{error.json_path}: {one_line(error.message, _MOST_SHOWN)}"
 
 
 def inputs_schema(signature: Signature) -> JsonObject:
@@ -197,8 +199,3 @@ def _objects(value: Json) -> Iterator[JsonObject]:
 
 def _children(value: Json) -> list[Json]:
     return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 200 else line[:197] + "..."

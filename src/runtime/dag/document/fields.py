@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from runtime.dag.document.path import Reference, parse_reference
 from runtime.dag.document.yaml_reader import Place, Yaml
-from runtime.dag.errors import Code, Problem
+from runtime.dag.errors import Code, Problem, one_line
 from runtime.dag.json_value import Json, JsonObject
 
 Value = TypeVar("Value")
 MOST_PROBLEMS = 200
+MOST_SHOWN = 2000  # characters of one
 
 
 @dataclass
@@ -31,7 +32,8 @@ class Problems:
         """The problem's file is `file`, unless it names one."""
         self._counts[problem.is_error] += 1
         if self._counts[problem.is_error] <= MOST_PROBLEMS:
-            self.found.append(problem._replace(file=problem.file or self.file))
+            text = one_line(problem.text, MOST_SHOWN)
+            self.found.append(problem._replace(text=text, file=problem.file or self.file))
 
 
 @dataclass(frozen=True)

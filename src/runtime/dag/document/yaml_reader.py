@@ -14,11 +14,13 @@ from typing import Any
 import yaml
 
 from runtime.dag.document.yaml_repair import repair
+from runtime.dag.errors import one_line
 from runtime.dag.json_value import Json
 
 DEEPEST = 64
 MOST_VALUES = 100_000
 LINES_DEPTH = 4  # how deep lines of values are remembered
+MOST_SHOWN = 200  # characters of an error
 MOST_DIGITS = 300  # more have no float
 INTEGER = re.compile(r"[-+]?[0-9]+")
 HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
@@ -99,7 +101,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             what = error.problem or error.context or "this cannot be read"
-            raise YamlError(f"no YAML: {_one_line(what)}", self._line(mark.line if mark else 0)) from None
+            raise YamlError(f"no YAML: {one_line(what, MOST_SHOWN)}", self._line(mark.line if mark else 0)) from None
         except yaml.reader.ReaderError as error:
             line = text.encode()[: error.position].count(b"\n")
             raise YamlError(
@@ -182,7 +184,7 @@ class _Reader:
         return place
 
     def _error(self, event: Any, text: str) -> YamlError:
-        return YamlError(_one_line(text), self._line(event.start_mark.line))
+        return YamlError(one_line(text, MOST_SHOWN), self._line(event.start_mark.line))
 
 
 def plain_scalar(text: str) -> Json:
@@ -198,8 +200,3 @@ def plain_scalar(text: str) -> Json:
     if NOT_FINITE.fullmatch(text) or (FLOAT.fullmatch(text) and not math.isfinite(float(text))):
         raise ValueError(f"{text[:40]} is no number in JSON; quote it if it is a text")
     return float(text) if FLOAT.fullmatch(text) else text
-
-
-def _one_line(text: str) -> str:
-    shown = "".join(character if character.isprintable() else " " for character in text)
-    return shown if len(shown) <= 200 else shown[:197] + "..."

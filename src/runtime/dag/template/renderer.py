@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from runtime.dag.errors import Code, NodeError
+from runtime.dag.errors import Code, NodeError, one_line
 from runtime.dag.json_value import Json
 from runtime.dag.template.expressions import Expressions
 from runtime.dag.template.fields_read import fields_read
@@ -15,6 +15,7 @@ from runtime.dag.template.syntax import Template, is_plain, parse
 from runtime.dag.template.values import check_size, shown
 
 _MAX_KEPT = 2**18  # characters of templates that are kept parsed
+_MOST_SHOWN = 300  # characters of an error
 _EACH = 256  # characters that a template counts for more than it has
 
 
@@ -66,7 +67,7 @@ class Renderer:
         try:
             self._template(text)
         except TemplateFault as fault:
-            return _one_line(fault)
+            return one_line(str(fault), _MOST_SHOWN)
         return None
 
     def _text(self, text: str, view: Mapping[str, Json], meter: Meter) -> str:
@@ -111,7 +112,7 @@ def _one_error(text: str) -> Iterator[None]:
     except RecursionError as error:
         raise NodeError(Code.TEMPLATE, f"the template {shown(text)}: it is nested too deeply") from error
     except (ValueError, ArithmeticError) as error:
-        raise NodeError(Code.TEMPLATE, f"the template {shown(text)}: {_one_line(error)}") from error
+        raise NodeError(Code.TEMPLATE, f"the template {shown(text)}: {one_line(str(error), _MOST_SHOWN)}") from error
 
 
 def _in_all_texts(value: Json, change: Callable[[str], Json], depth: int = 0) -> Json:
@@ -137,8 +138,3 @@ def _truth(value: Json) -> bool:
         return checked_number(float(said)) != 0
     except ValueError:
         raise TemplateFault(f"the condition gives {shown(value)}, neither true nor false nor a number") from None
-
-
-def _one_line(error: Exception) -> str:
-    line = " ".join(str(error).split())
-    return line if len(line) <= 300 else line[:297] + "..."

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from runtime.dag.errors import one_line
 from runtime.dag.json_value import Json, JsonObject
 from runtime.dag.trace.record import NativeInference, TraceRecord
 from runtime.errors import UserError
@@ -60,7 +61,7 @@ def read_trace(path: Path) -> list[TraceRecord]:
         try:
             records.append(from_json(json.loads(line.decode("utf-8", "surrogatepass"))))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise UserError(f"{path}:{number}: this is no record of a trace: {_one_line(error)}") from error
+            raise UserError(f"{path}:{number}: this is no record of a trace: {_told(error)}") from error
     return records
 
 
@@ -116,6 +117,5 @@ def _plain(value: Json) -> Json:
     return value
 
 
-def _one_line(error: Exception) -> str:
-    text = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return " ".join(text.split())[:200]
+def _told(error: Exception) -> str:
+    return one_line(f"{error} is missing" if isinstance(error, KeyError) else str(error), 200)

@@ -295,3 +295,9 @@ def test_real_documents_are_the_same_with_other_line_ends(path: Path) -> None:
     assert parse_document(text.replace("\n", "\r\n")).graphs == expected.graphs
     moved = parse_document("\n\n" + text)
     assert [problem.line - 2 for problem in moved.problems] == [problem.line for problem in expected.problems]
+
+
+def test_a_problem_is_one_line_whatever_it_quotes() -> None:
+    block = '# --- BEGIN AgenticDSL ---\n"ver\\tsio\\nn": 1\n# --- END AgenticDSL ---'
+    (problem,) = parse_document(f"## AgenticDSL `/__meta__`\n```yaml\n{block}\n```\n").problems
+    assert str(problem).isprintable() and "did you mean `version`" in str(problem)
