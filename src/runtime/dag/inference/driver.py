@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from threading import Lock
 from typing import NamedTuple, Self
@@ -39,6 +39,14 @@ class Served(NamedTuple):
     text: str
 
 
+@dataclass
+class Log:
+    """events: of the engine. served: what was asked for, and what came of it."""
+
+    events: list[Event] = field(default_factory=list)
+    served: list[Served] = field(default_factory=list)
+
+
 class InferenceDriver:
     """Serves inferences with an engine that it alone drives, in the event loop that asks for them.
 
@@ -46,7 +54,7 @@ class InferenceDriver:
     batch, in the order of the branches, and no step depends on how fast anybody was. A task that is cancelled takes its
     request with it. One event loop at a time.
 
-    events: of the engine, since the run began. served: what was asked for since then, and what came of it.
+    log: filled from now on, if there is one.
     """
 
     def __init__(self, engine: Engine, encoder: TokenEncoder, model: ModelCard, activity: Activity) -> None:
@@ -64,8 +72,7 @@ class InferenceDriver:
         self._began = engine.now()
         self._task: asyncio.Task[None] | None = None
         self._compiling = Lock()  # of threads; see Engine.prepare
-        self.events: list[Event] = []
-        self.served: list[Served] = []
+        self.log: Log | None = None
 
     @classmethod
     def of(cls, assembly: Assembly) -> Self:
@@ -81,7 +88,6 @@ class InferenceDriver:
         """Times, steps and samples of memory count from now."""
         self._began = self._engine.now()
         self._timeline = Timeline(self._engine.store.allocator.total, self._began)
-        self.events, self.served = [], []
 
     def end_run(self) -> None:
         """Releases all handles and all that was kept for forks. Nobody waits for an inference any more."""
@@ -112,7 +118,8 @@ class InferenceDriver:
             finished = await self._serve(job)
             continuation = self._continuation(job, finished)
             reservation.settle(tokens=0 if job.number is None else new + finished.new_tokens)
-            self.served.append(Served(job.order, replace(request, resume=None, keep=False), finished.text))
+            if self.log is not None:
+                self.log.served.append(Served(job.order, replace(request, resume=None, keep=False), finished.text))
             native = job.native(finished, self.model.name, self._began, store.block_size)
             try:
                 output = parsed(inference, finished)
@@ -238,7 +245,8 @@ class InferenceDriver:
         self._prefixes.drop(job)
 
     def _deliver(self, events: list[Event]) -> None:
-        self.events += events
+        if self.log is not None:
+            self.log.events += events
         self._timeline.add(events, self._jobs)
         for event in events:
             if not isinstance(event, Finished) or self._prefixes.finished(event.request):

@@ -19,7 +19,7 @@ from runtime.dag.document.parser import read_document
 from runtime.dag.errors import DocumentError
 from runtime.dag.execution.dsl_engine import DSLEngine
 from runtime.dag.execution.result import RunResult
-from runtime.dag.inference.driver import InferenceDriver, Served
+from runtime.dag.inference.driver import InferenceDriver, Log, Served
 from runtime.dag.json_value import JsonObject
 from runtime.dag.trace.trace_writer import write_trace
 from runtime.dag.trace.viewer import write_view
@@ -113,6 +113,7 @@ class DagJob:
 
     def _measure_document(self) -> Measured:
         driver = InferenceDriver.of(self._shared)
+        driver.log = log = Log()
         engine = DSLEngine(self._document, driver)
         start = time.perf_counter()
         result = engine.run(self._context)
@@ -120,10 +121,10 @@ class DagJob:
         self._result = result
         if not result.success:
             raise UserError(f"{self._document.file}: the run failed: {result.message}")
-        self._served = sorted(driver.served, key=lambda served: served.order)
+        self._served = sorted(log.served, key=lambda served: served.order)
         blocks = self._shared.executor.cache.num_blocks
         texts = [served.text for served in self._served]
-        return Measured(figures(seconds, driver.events, blocks), driver.events, texts)
+        return Measured(figures(seconds, log.events, blocks), log.events, texts)
 
     def _measure_requests(self, variant: Variant) -> Measured:
         requests = [served.request for served in self._served]
