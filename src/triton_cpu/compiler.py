@@ -95,7 +95,9 @@ class CPUBackend(BaseBackend):
         # Intel's processors, the only ones with AVX512-FP16, multiply two pairs of bf16 at a quarter of the rate at
         # which they multiply f32: there f32 is twice as fast, and exact.
         bf16_dot = host.has("avx512bf16") and not host.has("avx512fp16")
-        target = Target(vector_bits, bf16_dot=bf16_dot, fp_fusion=options.enable_fp_fusion)
+        # AArch64 rounds in a few instructions without any call where it has none for it.
+        bf16_rounding = host.processor != "x86_64" or (host.has("avx512bf16") and host.has("avx512vl"))
+        target = Target(vector_bits, bf16_dot, bf16_rounding, fp_fusion=options.enable_fp_fusion)
         kernel = lower(str(module), target)
         metadata["name"] = kernel.name
         metadata["shared"] = 0

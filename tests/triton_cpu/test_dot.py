@@ -1,14 +1,13 @@
 """Matrix products of every tile shape and element type, chained and accumulated."""
 
-import ctypes
-
 import pytest
 import torch
 import triton
 import triton.language as tl
+from other_target import compiled_for
 
 from triton_cpu import native
-from triton_cpu.codegen import Target, lower
+from triton_cpu.codegen import Target
 
 
 @triton.jit
@@ -35,16 +34,6 @@ def test_every_tile_shape(m, n, k, dtype, transposed):
     expected = (c.double() + 3 * a.double() @ (b.t() if transposed else b).double()).to(total)
     dot_kernel[(1,)](a, b, c, M=m, N=n, K=k, TB=transposed, STEPS=3)
     assert torch.equal(c, expected)
-
-
-def compiled_for(target: Target, kernel, *tensors, **shape):
-    """Runs the kernel's only program, compiled for another target than this machine's; returns its LLVM IR."""
-    ttir = kernel.warmup(*tensors, grid=(1,), **shape).asm["ttir"]
-    lowered = lower(ttir, target)
-    address = native.load_object(native.compile_ir(lowered.llvm_ir), lowered.name)
-    program = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int] * 6)(address)
-    program((ctypes.c_void_p * len(tensors))(*[t.data_ptr() for t in tensors]), 0, 0, 0, 1, 1, 1)
-    return lowered.llvm_ir
 
 
 @pytest.mark.parametrize("bits", [128, 256, 512])

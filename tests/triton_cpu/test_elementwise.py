@@ -1,9 +1,14 @@
 """Arithmetic, comparisons and casts on every element type."""
 
+import re
+
 import pytest
 import torch
 import triton
 import triton.language as tl
+from other_target import compiled_for
+
+from triton_cpu.codegen import Target
 
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 INTEGERS = [torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8]
@@ -46,6 +51,26 @@ def test_float_arithmetic(dtype):
     float_kernel[(1,)](x, y, out, COUNT, BLOCK=256)
     expected = [x + y, x - y, x * y, x / y, torch.maximum(x, y), torch.where(x < y, -x, y.abs()), x.clamp(-0.5, 0.5)]
     torch.testing.assert_close(out, torch.stack(expected), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+def test_bf16_needs_no_instruction_of_its_own(bits):
+    """Most processors can only load and store it; LLVM would call functions that are nowhere."""
+    target = Target(bits, bf16_rounding=False)
+    bit_patterns = torch.arange(1 << 16, dtype=torch.int32) << 16
+    x = torch.cat([bit_patterns + i for i in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)]).view(torch.float32)
+    for part in x.split(1 << 12):
+        out = torch.empty(len(part), dtype=torch.bfloat16)
+        text = compiled_for(target, cast_kernel, part, out, len(part), BLOCK=len(part))
+        assert "fptrunc" not in text
+        assert torch.equal(out.isnan(), part.isnan())
+        assert torch.equal(out[~out.isnan()], part[~part.isnan()].bfloat16())
+    x, y = torch.randn(COUNT).bfloat16(), torch.randn(COUNT).bfloat16()
+    out, expected = torch.empty(7, COUNT, dtype=torch.bfloat16), torch.empty(7, COUNT, dtype=torch.bfloat16)
+    text = compiled_for(target, float_kernel, x, y, out, COUNT, BLOCK=256)
+    assert not re.search(r"(fadd|fsub|fmul|fdiv)[^=]* bfloat|llvm\.\w+\.(v\d+)?bf16", text)
+    float_kernel[(1,)](x, y, expected, COUNT, BLOCK=256)
+    assert torch.equal(out, expected)
 
 
 @triton.jit

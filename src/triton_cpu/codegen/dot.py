@@ -58,7 +58,7 @@ def emit_dot(g: Nests, op: Op) -> None:
 
 
 def _pairs(g: Nests, a: str, b: str, n: int, k: int) -> bool:
-    return a == b == "bf16" and g.has_bf16_dot and k >= 2 * g.lanes and n >= g.lanes
+    return a == b == "bf16" and g.target.bf16_dot and k >= 2 * g.lanes and n >= g.lanes
 
 
 def _element(op: Op, a: str, b: str, pairs: bool) -> tuple[str, str]:
@@ -108,9 +108,9 @@ def _packed_right(g: Nests, b: Value, p: Product) -> Buffer:
         low = g.vector(g.lane(b, (two, column)))
         high = g.vector(g.lane(b, (g.add(two, integer(1)), column)))
         order = ", ".join(f"i32 {i}, i32 {g.width + i}" for i in range(g.width))
-        full = f"<{g.width} x bfloat>"
+        full = f"<{g.width} x i16>"
         mixed = g.b.emit(f"shufflevector {full} {low}, {full} {high}, <{2 * g.width} x i32> <{order}>")
-        word = g.b.emit(f"bitcast <{2 * g.width} x bfloat> {mixed} to <{g.width} x i32>")
+        word = g.b.emit(f"bitcast <{2 * g.width} x i16> {mixed} to <{g.width} x i32>")
         g.write(words, index, g.value("i32", word, g.b.depth))
 
     g.nest((p.k // 2, p.n), 1, [b, b], interleave)
@@ -189,7 +189,7 @@ def _turned_quarters(g: Nests, value: Value, first_row: Lane, first_column: Lane
         g.width = 4 * per_word
         for j in range(side):
             column = g.vector(g.lane(value, (g.lane_index(row), g.add(first_column, integer(j)))))
-            columns.append(g.b.emit(f"bitcast <8 x bfloat> {column} to <4 x i32>") if per_word == 2 else column)
+            columns.append(g.b.emit(f"bitcast <8 x i16> {column} to <4 x i32>") if per_word == 2 else column)
         found += turned_quarter(g, columns, word)
     return found
 
@@ -207,9 +207,9 @@ def _turned_columns(g: Nests, value: Value, first_row: Lane, first_column: Lane,
         vector = vector_at(first_row, column)
         if pairs:
             following = vector_at(g.add(first_row, integer(side)), column)
-            order, half = ", ".join(f"i32 {i}" for i in range(2 * side)), f"<{side} x bfloat>"
+            order, half = ", ".join(f"i32 {i}" for i in range(2 * side)), f"<{side} x i16>"
             both = g.b.emit(f"shufflevector {half} {vector}, {half} {following}, <{2 * side} x i32> <{order}>")
-            vector = g.b.emit(f"bitcast <{2 * side} x bfloat> {both} to <{side} x i32>")
+            vector = g.b.emit(f"bitcast <{2 * side} x i16> {both} to <{side} x i32>")
         read.append(vector)
     return transposed(g, read, g.vector_type(elem), side)
 

@@ -12,6 +12,7 @@ from triton_cpu.codegen.lanes import (
     VECTOR,
     Lane,
     LaneMath,
+    integer,
     is_float,
 )
 from triton_cpu.ttir import Op
@@ -43,13 +44,18 @@ _INTRINSIC = {
 _POLYNOMIAL = {"math.exp": "exp", "math.exp2": "exp2", "math.log": "log", "math.log2": "log2", "math.sin": "sin",
                "math.cos": "cos", "math.tanh": "tanh", "math.erf": "erf", "math.rsqrt": "rsqrt"}  # fmt: skip
 _CAST = {"arith.sitofp": "sitofp", "arith.uitofp": "uitofp", "arith.fptosi": "fptosi", "arith.fptoui": "fptoui"}
+_CLAMP = "tt.clampf"
+_ARITHMETIC = {"arith.cmpf", "arith.negf", _CLAMP, *_BINARY, *_INTRINSIC, *_CAST}
+# Of bf16 these are computed in f32 and rounded, one by one: no processor has them.
+_THROUGH_F32 = {"arith.addf", "arith.subf", "arith.mulf", "arith.divf", "tt.precise_divf", "arith.remf", "arith.cmpf",
+                "arith.negf", _CLAMP, *_INTRINSIC, *_CAST}  # fmt: skip
 _COMPARE_FLOAT = {"oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno"}
 
 SUPPORTED = {
     *_BINARY, *_DIVISION, *_INTRINSIC, *_POLYNOMIAL, *_CAST, "arith.addi", "arith.subi", "arith.muli",
     "arith.cmpi", "arith.extf", "arith.truncf", "arith.cmpf", "arith.select", "arith.extsi", "arith.extui",
     "arith.trunci", "arith.index_cast", "arith.negf", "arith.bitcast", "math.absi", "tt.bitcast", "tt.mulhiui",
-    "tt.clampf", "tt.fp_to_fp", "tt.extern_elementwise",
+    _CLAMP, "tt.fp_to_fp", "tt.extern_elementwise",
 }  # fmt: skip
 EXPENSIVE = {*_POLYNOMIAL, "tt.extern_elementwise", "arith.remf"}
 SLOW = {*_DIVISION, "arith.divf", "tt.precise_divf", "math.sqrt", "tt.precise_sqrt"}
@@ -64,25 +70,20 @@ def apply(math: LaneMath, op: Op, args: list[Lane], require: Callable[[str, str]
         return math.sub(*args)
     if name == "arith.muli":
         return math.mul(*args)
-    if name in _BINARY:
-        return _bitwise_shortcut(name, args) or math.instruction(_BINARY[name], type, args)
+    if name in _THROUGH_F32 and "bf16" in (type, args[0].type):
+        wide = [convert_float(math, a, "f32") if a.type == "bf16" else a for a in args]
+        result = _arithmetic(math, op, "f32" if type == "bf16" else type, wide)
+        return convert_float(math, result, type) if type == "bf16" else result
+    if name in _ARITHMETIC:
+        return _arithmetic(math, op, type, args)
     if name in _DIVISION:
         return _divide(math, _DIVISION[name], type, args)
-    if name in _INTRINSIC:
-        return _intrinsic(math, _INTRINSIC[name], type, args)
     if name in _POLYNOMIAL:
         return math_call(math, op, _POLYNOMIAL[name], args, require)
     if name in ("arith.extf", "arith.truncf"):
         return convert_float(math, args[0], type)
-    if name in _CAST:
-        return math.instruction(f"{_CAST[name]} {{t}} {{0}} to {{r}}", type, args)
     if name == "arith.cmpi":
         return math.instruction(f"icmp {op.head.split(',')[0]} {{t}} {{0}}, {{1}}", "i1", args)
-    if name == "arith.cmpf":
-        predicate = op.head.split(",")[0]
-        if predicate not in _COMPARE_FLOAT:
-            raise UnsupportedOpError(op, why=f"predicate {predicate}")
-        return math.instruction(f"fcmp {predicate} {{t}} {{0}}, {{1}}", "i1", args)
     if name == "arith.select":
         return math.select(*args)
     if name in ("arith.extsi", "arith.extui"):
@@ -92,8 +93,6 @@ def apply(math: LaneMath, op: Op, args: list[Lane], require: Callable[[str, str]
     if name == "arith.index_cast":
         wider = BYTES[type] >= BYTES[args[0].type]
         return math.widen_integer(args[0], type) if wider else math.narrow_integer(args[0], type)
-    if name == "arith.negf":
-        return math.instruction("fneg {t} {0}", type, args)
     if name in ("tt.bitcast", "arith.bitcast"):
         same = LLVM_TYPES.get(args[0].type) == LLVM_TYPES.get(type)
         return args[0]._replace(type=type) if same else math.instruction("bitcast {t} {0} to {r}", type, args)
@@ -101,14 +100,29 @@ def apply(math: LaneMath, op: Op, args: list[Lane], require: Callable[[str, str]
         return math.instruction("call {t} @llvm.abs.{s}({t} {0}, i1 false)", type, args)
     if name == "tt.mulhiui":
         return _mulhiui(math, type, args)
-    if name == "tt.clampf":
-        low, high = ("maximum", "minimum") if "propagateNan = all" in op.head else ("maxnum", "minnum")
-        return _intrinsic(math, high, type, [_intrinsic(math, low, type, args[:2]), args[2]])
     if name == "tt.fp_to_fp":
         return _convert_float(math, op, args[0], type)
     if name == "tt.extern_elementwise":
         return math_call(math, op, op.attributes["symbol"].strip('"'), args, require)
     raise UnsupportedOpError(op)
+
+
+def _arithmetic(math: LaneMath, op: Op, type: str, args: list[Lane]) -> Lane:
+    if op.name in _BINARY:
+        return _bitwise_shortcut(op.name, args) or math.instruction(_BINARY[op.name], type, args)
+    if op.name in _INTRINSIC:
+        return _intrinsic(math, _INTRINSIC[op.name], type, args)
+    if op.name in _CAST:
+        return math.instruction(f"{_CAST[op.name]} {{t}} {{0}} to {{r}}", type, args)
+    if op.name == "arith.negf":
+        return math.instruction("fneg {t} {0}", type, args)
+    if op.name == "arith.cmpf":
+        predicate = op.head.split(",")[0]
+        if predicate not in _COMPARE_FLOAT:
+            raise UnsupportedOpError(op, why=f"predicate {predicate}")
+        return math.instruction(f"fcmp {predicate} {{t}} {{0}}, {{1}}", "i1", args)
+    low, high = ("maximum", "minimum") if "propagateNan = all" in op.head else ("maxnum", "minnum")
+    return _intrinsic(math, high, type, [_intrinsic(math, low, type, args[:2]), args[2]])
 
 
 def _bitwise_shortcut(name: str, args: list[Lane]) -> Lane | None:
@@ -164,8 +178,32 @@ def convert_float(math: LaneMath, a: Lane, type: str) -> Lane:
         return a
     if "f32" not in (a.type, type):
         a = convert_float(math, a, "f32")
+    if a.type == "bf16":
+        bits = math.instruction("zext {t} {0} to {r}", "i32", [a])
+        return math.instruction("bitcast {t} {0} to {r}", type, [_shifted(math, "shl", bits)])
+    if type == "bf16":
+        return _round_to_bf16(math, a)
     opcode = "fpext" if BYTES[type] > BYTES[a.type] else "fptrunc"
     return math.instruction(f"{opcode} {{t}} {{0}} to {{r}}", type, [a])
+
+
+def _round_to_bf16(math: LaneMath, a: Lane) -> Lane:
+    """An f32 to nearest, ties to even; a NaN stays one."""
+    if math.target.bf16_rounding:
+        rounded = math.instruction("fptrunc {t} {0} to {r}", "bfloat", [a])
+        return math.instruction("bitcast {t} {0} to {r}", "bf16", [rounded])
+    bits = math.instruction("bitcast {t} {0} to {r}", "i32", [a])
+    half = _shifted(math, "lshr", bits)
+    odd = math.instruction("and {t} {0}, {1}", "i32", [half, integer(1, "i32")])
+    up = math.instruction("add {t} {0}, {1}", "i32", [odd, integer(0x7FFF, "i32")])
+    rounded = _shifted(math, "lshr", math.instruction("add {t} {0}, {1}", "i32", [bits, up]))
+    quiet = math.instruction("or {t} {0}, {1}", "i32", [half, integer(0x40, "i32")])
+    is_nan = math.instruction("fcmp uno {t} {0}, {0}", "i1", [a])
+    return math.instruction("trunc {t} {0} to {r}", "bf16", [math.select(is_nan, quiet, rounded)])
+
+
+def _shifted(math: LaneMath, direction: str, bits: Lane) -> Lane:
+    return math.instruction(f"{direction} {{t}} {{0}}, {{1}}", "i32", [bits, integer(16, "i32")])
 
 
 def math_call(math: LaneMath, op: Op, name: str, args: list[Lane], require: Callable[[str, str], None]) -> Lane:

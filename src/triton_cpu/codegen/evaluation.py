@@ -10,6 +10,7 @@ from triton_cpu.codegen.lanes import AFFINE, BYTES, UNIFORM, VECTOR, Lane, Point
 from triton_cpu.codegen.memory import MemoryAccess
 from triton_cpu.codegen.plan import LAZY, SHAPE_OPS, Plan, Planner
 from triton_cpu.codegen.shapes import permutation, reshape_groups, row_major
+from triton_cpu.codegen.target import Target
 from triton_cpu.ttir import Op, Value
 
 Index = tuple[Lane, ...]
@@ -29,11 +30,11 @@ class Buffer:
 class Evaluation(MemoryAccess):
     """Knows the value of every scalar and lazily that of every tile."""
 
-    def __init__(self, planner: Planner, vector_lanes: int, has_bf16_dot: bool) -> None:
-        super().__init__()
+    def __init__(self, planner: Planner, target: Target) -> None:
+        super().__init__(target)
         self.planner: Planner = planner
         self.plan: Plan = planner.plan
-        self.lanes, self.has_bf16_dot = vector_lanes, has_bf16_dot
+        self.lanes = target.lanes
         self.scalars: dict[Value, Lane | Pointer] = {}
         self.buffers: dict[Value, Buffer] = {}
         self.offsets: dict[Value, str] = {}  # induction argument -> stack slot of its i64 offset

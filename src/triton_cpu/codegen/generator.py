@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from triton_cpu.codegen.atomic import emit_atomic
 from triton_cpu.codegen.builder import flatten
 from triton_cpu.codegen.control import emit_for, emit_if, emit_while
@@ -15,6 +13,7 @@ from triton_cpu.codegen.memory import ZEROS_DEFINITION
 from triton_cpu.codegen.nest import Nests
 from triton_cpu.codegen.plan import LAZY, Planner
 from triton_cpu.codegen.reduction import emit_reduce, emit_scan
+from triton_cpu.codegen.target import Target
 from triton_cpu.codegen.turn import turned
 from triton_cpu.ttir import Block, Function, Op
 
@@ -23,22 +22,12 @@ _IGNORED = {"tt.return", "scf.yield", "scf.condition", "gpu.barrier", "ttg.barri
             "tt.debug_barrier"}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Target:
-    """What the code generator needs to know of the machine."""
-
-    vector_bits: int = 512
-    bf16_dot: bool = False
-    fp_fusion: bool = True  # may a * b + c be one rounding
-
-
 class Generator(Nests):
     def __init__(self, function: Function, target: Target) -> None:
-        lanes = max(1, target.vector_bits // 32)
-        planner = Planner(function, lanes)
+        planner = Planner(function, target.lanes)
         planner.run()
-        super().__init__(planner, lanes, target.bf16_dot)
-        self.function, self.target = function, target
+        super().__init__(planner, target)
+        self.function = function
 
     def module(self) -> str:
         self._arguments()

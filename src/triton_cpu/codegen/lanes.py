@@ -10,10 +10,13 @@ import struct
 from typing import NamedTuple
 
 from triton_cpu.codegen.builder import Builder
+from triton_cpu.codegen.target import Target
 
+# bf16 is moved about as bits. Of LLVM's bfloat, even shuffles become calls of functions that nobody links where the
+# processor has no such type.
 LLVM_TYPES = {
     "i1": "i1", "i8": "i8", "i16": "i16", "i32": "i32", "i64": "i64", "index": "i64",
-    "f16": "half", "bf16": "bfloat", "f32": "float", "f64": "double", "ptr": "ptr",
+    "f16": "half", "bf16": "i16", "bfloat": "bfloat", "f32": "float", "f64": "double", "ptr": "ptr",
 }  # fmt: skip
 BYTES = {"i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "index": 8, "f16": 2, "bf16": 2, "f32": 4, "f64": 8, "ptr": 8}
 UNIFORM, AFFINE, VECTOR = "uniform", "affine", "vector"
@@ -58,7 +61,7 @@ def float_literal(value: float, type: str) -> str:
     if type == "f16":
         return f"0xH{struct.unpack('<H', struct.pack('<e', value))[0]:04X}"
     if type == "bf16":
-        return f"0xR{struct.unpack('<I', struct.pack('<f', value))[0] >> 16:04X}"
+        return str(struct.unpack("<I", struct.pack("<f", value))[0] >> 16)
     if type == "f32" and value == value and abs(value) != float("inf"):
         value = struct.unpack("<f", struct.pack("<f", value))[0]
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
@@ -86,8 +89,8 @@ def parse_literal(text: str, type: str) -> str:
 class LaneMath:
     """Emits arithmetic on lanes; ``width`` is the number of lanes of the nest being written."""
 
-    def __init__(self, builder: Builder) -> None:
-        self.b = builder
+    def __init__(self, builder: Builder, target: Target) -> None:
+        self.b, self.target = builder, target
         self.width = 1
         self.memo: dict[object, Lane | Pointer] = {}
 
@@ -97,7 +100,7 @@ class LaneMath:
 
     def suffix(self, type: str) -> str:
         """The type part of an overloaded intrinsic's name."""
-        short = {"f16": "f16", "bf16": "bf16", "f32": "f32", "f64": "f64", "index": "i64", "ptr": "p0"}.get(type, type)
+        short = {"f16": "f16", "bf16": "i16", "f32": "f32", "f64": "f64", "index": "i64", "ptr": "p0"}.get(type, type)
         return short if self.width == 1 else f"v{self.width}{short}"
 
     def value(self, type: str, ref: str, level: int) -> Lane:

@@ -18,17 +18,18 @@ from triton_cpu.codegen.lanes import (
     Pointer,
     integer,
 )
+from triton_cpu.codegen.target import Target
 from triton_cpu.ttir import Op
 
 # A load that is masked off as a whole reads from here, which costs no branch.
 ZEROS = "@triton_cpu.zeros"
 ZEROS_DEFINITION = f"{ZEROS} = private unnamed_addr constant [512 x i8] zeroinitializer, align 64"
-_AS_INTEGER = {"f16": "i16", "bf16": "i16"}  # masked accesses of half floats go through integers, which x86 has
+_AS_INTEGER = {"f16": "i16"}  # masked accesses of half floats go through integers, which x86 has
 
 
 class MemoryAccess(LaneMath):
-    def __init__(self) -> None:
-        super().__init__(Builder())
+    def __init__(self, target: Target) -> None:
+        super().__init__(Builder(), target)
 
     @contextmanager
     def counted_loop(self, count: int, step: int = 1) -> Iterator[Lane]:
@@ -124,7 +125,7 @@ class MemoryAccess(LaneMath):
         return Lane(type, VECTOR, ref, 0, level)
 
     def _or_other(self, loaded: Lane, mask: Lane | None, other: Lane | None) -> Lane:
-        zero = other is None or other.ref in ("0", "0x0000000000000000", "0xH0000", "0xR0000", "poison")
+        zero = other is None or other.ref in ("0", "0x0000000000000000", "0xH0000", "poison")
         if mask is None or (zero and mask.kind == UNIFORM):
             return loaded
         if zero:
