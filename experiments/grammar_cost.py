@@ -1,4 +1,4 @@
-"""What a grammar costs a decode step: the same steps with and without, in turn, of the same engine's models.
+"""What a grammar costs a decode step: steps with and without one in turn, of two engines of one model.
 
     python experiments/grammar_cost.py                     # the default model; settings as for runtime.run
 
@@ -20,7 +20,7 @@ from runtime.grammar.grammar import Grammar
 from runtime.request import Request
 
 BATCHES = (1, 4, 16)
-PROMPT_TOKENS, STEPS, TURNS = 32, 24, 4
+PROMPT_TOKENS, STEPS, TURNS = 32, 64, 4
 ENDLESS = Grammar(
     "json_schema",
     '{"type": "array", "minItems": 5000, "items": {"type": "object", "properties": {"name": {"type": "string",'
@@ -40,29 +40,40 @@ def start(assembly: Assembly, batch: int, grammar: Grammar | None) -> Engine:
     return engine
 
 
-def step_seconds(assembly: Assembly, batch: int, grammar: Grammar | None) -> list[float]:
-    engine, seconds = start(assembly, batch, grammar), []
-    for _ in range(STEPS):
-        begun = time.perf_counter()
-        engine.step()
-        seconds.append(time.perf_counter() - begun)
-    return seconds
+def step_seconds(engine: Engine) -> float:
+    begun = time.perf_counter()
+    engine.step()
+    return time.perf_counter() - begun
+
+
+def paired_steps(assemblies: tuple[Assembly, Assembly], batch: int) -> list[tuple[float, float]]:
+    """Seconds of steps without and with a grammar that follow each other, so that a busy machine is as busy for both;
+    either is first in turn."""
+    free, bound = start(assemblies[0], batch, None), start(assemblies[1], batch, ENDLESS)
+    pairs = []
+    for step in range(STEPS):
+        if step % 2:
+            seconds = step_seconds(free), step_seconds(bound)
+        else:
+            seconds = tuple(reversed((step_seconds(bound), step_seconds(free))))
+        pairs.append(seconds)
+    return pairs
 
 
 def main() -> None:
     settings = ["grammar=json_schema", "grammar.source=unused", "grammar.fast_forward=false", "cache.prefix=none"]
-    assembly = assemble(compose_settings([*settings, *sys.argv[1:]]))
+    config = compose_settings([*settings, *sys.argv[1:]])
+    assembly = assemble(config)
+    assemblies = assembly, assemble(config, assembly)  # the same weights, and memory of their own
     table = Table(title="median decode step", title_justify="left")
     for column in ("batch", "without ms", "with a grammar ms", "difference"):
         table.add_column(column, justify="right")
     for batch in BATCHES:
-        times: dict[bool, list[float]] = {False: [], True: []}
-        for turn in range(TURNS + 1):
-            for has_grammar, seconds in times.items():
-                measured = step_seconds(assembly, batch, ENDLESS if has_grammar else None)
-                seconds += measured if turn else []  # the first warms up
-        free, bound = (statistics.median(times[key]) * 1e3 for key in (False, True))
-        table.add_row(str(batch), f"{free:.2f}", f"{bound:.2f}", f"{bound / free - 1:+.1%}")
+        paired_steps(assemblies, batch)  # warms up
+        pairs = [pair for _ in range(TURNS) for pair in paired_steps(assemblies, batch)]
+        free, bound = (statistics.median(times) * 1e3 for times in zip(*pairs, strict=True))
+        difference = statistics.median(with_grammar / without - 1 for without, with_grammar in pairs)
+        table.add_row(str(batch), f"{free:.2f}", f"{bound:.2f}", f"{difference:+.1%}")
     Console().print(table)
 
 

@@ -18,28 +18,40 @@ from kernels.targets import Target, target_of
 
 class MaskMeta(NamedTuple):
     block_w: int  # 32 bit words a program unpacks
+    by_word: bool  # one after the other, as most forbid all their tokens or none, instead of all at once
     num_warps: int
 
 
 META: dict[Target, MaskMeta] = {
-    "cpu": MaskMeta(256, 1),
-    "sm_80": MaskMeta(128, 4),
-    "sm_90": MaskMeta(128, 4),
-    "sm_100": MaskMeta(128, 4),
-    "gfx942": MaskMeta(128, 4),
+    "cpu": MaskMeta(64, True, 1),
+    "sm_80": MaskMeta(128, False, 4),
+    "sm_90": MaskMeta(128, False, 4),
+    "sm_100": MaskMeta(128, False, 4),
+    "gfx942": MaskMeta(128, False, 4),
 }
 
 
 @triton.jit
-def mask_logits_kernel(p_logits, p_bitmask, p_rows, V, W, BLOCK_W: tl.constexpr):
+def mask_logits_kernel(p_logits, p_bitmask, p_rows, V, W, BLOCK_W: tl.constexpr, BY_WORD: tl.constexpr):
     i_r = tl.program_id(0).to(tl.int64)
-    o_w = tl.program_id(1) * BLOCK_W + tl.arange(0, BLOCK_W)
-    b_words = tl.load(p_bitmask + i_r * W + o_w, mask=o_w < W, other=0)  # [BLOCK_W]
+    first_w = tl.program_id(1) * BLOCK_W
+    p_words = p_bitmask + i_r * W
+    p_row = p_logits + tl.load(p_rows + i_r).to(tl.int64) * V
     o_bit = tl.arange(0, 32)
-    b_allowed = (b_words[:, None] >> o_bit[None, :]) & 1  # [BLOCK_W, 32]
-    o_v = o_w[:, None] * 32 + o_bit[None, :]
-    row = tl.load(p_rows + i_r).to(tl.int64)
-    tl.store(p_logits + row * V + o_v, float("-inf"), mask=(b_allowed == 0) & (o_v < V))
+    if BY_WORD:
+        for w in range(first_w, tl.minimum(first_w + BLOCK_W, W)):
+            word = tl.load(p_words + w)
+            o_v = w * 32 + o_bit  # [32]
+            if (word == 0) & (w * 32 + 32 <= V):
+                tl.store(p_row + o_v, tl.full([32], float("-inf"), tl.float32))
+            elif word != -1:
+                tl.store(p_row + o_v, float("-inf"), mask=((word >> o_bit) & 1 == 0) & (o_v < V))
+    else:
+        o_w = first_w + tl.arange(0, BLOCK_W)
+        b_words = tl.load(p_words + o_w, mask=o_w < W, other=0)  # [BLOCK_W]
+        b_allowed = (b_words[:, None] >> o_bit[None, :]) & 1  # [BLOCK_W, 32]
+        o_v = o_w[:, None] * 32 + o_bit[None, :]
+        tl.store(p_row + o_v, float("-inf"), mask=(b_allowed == 0) & (o_v < V))
 
 
 def mask_logits(logits: Tensor, bitmask: Tensor, rows: Tensor) -> None:
@@ -55,7 +67,7 @@ def mask_logits(logits: Tensor, bitmask: Tensor, rows: Tensor) -> None:
     check_tensor("rows", rows, (torch.int32,), (R,), logits.device)
     meta = META[target_of(logits.device)]
     grid = (R, triton.cdiv(W, meta.block_w))
-    mask_logits_kernel[grid](logits, bitmask, rows, V, W, meta.block_w, num_warps=meta.num_warps)
+    mask_logits_kernel[grid](logits, bitmask, rows, V, W, meta.block_w, meta.by_word, num_warps=meta.num_warps)
 
 
 def bytes_moved(rows: int, vocabulary: int, forbidden: int) -> int:

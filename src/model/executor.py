@@ -42,7 +42,8 @@ class ModelExecutor(Generic[Memory]):
     def step(self, batch: Batch) -> Tensor:
         """Run the batch (tensors on the CPU); return logits f32 [L, vocab_size] on the model's device.
 
-        The result is a buffer that the next step may write over. Raises ValueError if a position is beyond
+        The result is a buffer that the next step may write over; there are few of them, so that launches that read it
+        are worth capturing. Raises ValueError if a position is beyond
         the model's `max_context`, or a sequence's memory is not that of its cached tokens, before anything is launched.
         """
         started = time.perf_counter()

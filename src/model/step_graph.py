@@ -64,7 +64,7 @@ class StepGraph(Generic[Memory]):
         ).to(model.device)  # fmt: skip
         self._model, self._cache, self._ops = model, cache, ops
         self._graph: LaunchGraph | None = None
-        self._logits = torch.empty(0)
+        self._logits = self._picked = torch.empty(0)
 
     def capture(self, batch: Batch) -> Tensor:
         """Run the step for the first time, launch by launch, and keep the launches. Returns the wanted logits."""
@@ -87,7 +87,10 @@ class StepGraph(Generic[Memory]):
         tokens = batch.tokens.shape[0]
         if batch.logit_rows.shape[0] == tokens:
             return self._logits[:tokens]
-        return self._logits[batch.logit_rows.to(self._logits.device)]
+        if not len(self._picked):
+            self._picked = torch.empty_like(self._logits)
+        rows = batch.logit_rows.to(self._logits.device)
+        return torch.index_select(self._logits, 0, rows, out=self._picked[: len(rows)])
 
     def _load(self, batch: Batch) -> None:
         sequences, tokens = batch.context_lens.shape[0], batch.tokens.shape[0]

@@ -36,7 +36,8 @@ from runtime.streaming import StreamingController
 
 class Executor(Protocol):
     def step(self, batch: Batch) -> torch.Tensor:
-        """Logits f32 [L, V] of the batch's logit rows; the cache has the batch's tokens afterwards."""
+        """Logits f32 [L, V] of the batch's logit rows, in one of a few buffers; the cache has the batch's tokens
+        afterwards."""
 
 
 class Vocabulary(Protocol):

@@ -1,21 +1,14 @@
-"""Tokens from logits: the filters and the draw, for requests of all kinds in one launch."""
+"""Tokens from logits: the masks, the filters and the draw, for requests of all kinds in one launch."""
 
 from collections.abc import Sequence as Rows
-from typing import NamedTuple
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from kernels.ops import Ops
-from runtime.request import SamplingParams
+from runtime.decoder.draw_graph import DrawGraph, Row
 
-
-class Row(NamedTuple):
-    """How the token at `position` of a sequence is chosen from one row of logits."""
-
-    params: SamplingParams
-    seed: int
-    position: int
+MOST_GRAPHS = 64  # a model's logits lie at few places; whoever has them elsewhere each time must not fill the memory
 
 
 class Sampler:
@@ -25,24 +18,16 @@ class Sampler:
         """order: of the filters, see kernels.sample."""
         self._ops = ops
         self._order = order
+        self._graphs: dict[tuple[int, int, bool, bool], DrawGraph] = {}
 
-    def draw(self, logits: Tensor, rows: Rows[Row]) -> list[int]:
+    def draw(self, logits: Tensor, rows: Rows[Row], bits: np.ndarray | None = None) -> list[int]:
         """A token for each row of logits f32 [len(rows), V]: the most likely one (the lowest id on ties) at temperature
-        0."""
-        device = logits.device
-        out = torch.empty(len(rows), dtype=torch.int32, device=device)
-        if all(row.params.temperature == 0 for row in rows):
-            return self._ops.argmax(logits, out).tolist()  # type: ignore[no-any-return]
-        params = [row.params for row in rows]
-        self._ops.sample(
-            logits,
-            torch.tensor([p.temperature for p in params], dtype=torch.float32, device=device),
-            torch.tensor([p.top_k for p in params], dtype=torch.int32, device=device),
-            torch.tensor([p.top_p for p in params], dtype=torch.float32, device=device),
-            torch.tensor([p.min_p for p in params], dtype=torch.float32, device=device),
-            torch.tensor([row.seed for row in rows], dtype=torch.int64, device=device),
-            torch.tensor([row.position for row in rows], dtype=torch.int32, device=device),
-            out,
-            self._order,
-        )
-        return out.tolist()  # type: ignore[no-any-return]
+        0. bits: int32 [len(rows), ceil(V / 32)], which tokens are allowed, as mask_logits has it; the logits of others
+        are written over."""
+        greedy = all(row.params.temperature == 0 for row in rows)
+        key = logits.data_ptr(), len(rows), bits is not None, greedy
+        if key not in self._graphs:
+            if len(self._graphs) == MOST_GRAPHS:
+                self._graphs.clear()
+            self._graphs[key] = DrawGraph(self._ops, self._order, logits, masked=bits is not None, greedy=greedy)
+        return self._graphs[key].draw(rows, bits)

@@ -1,17 +1,16 @@
 """Each token chosen from the model's logits alone: by argmax, or drawn, as its request says."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from typing import NamedTuple
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from kernels.ops import Ops
+from runtime.decoder.draw_graph import Row
 from runtime.decoder.logprobs import FORCED, report_logprobs
+from runtime.decoder.mask_thread import MaskThread
 from runtime.decoder.penalties import Penalties
-from runtime.decoder.sampler import Row, Sampler
+from runtime.decoder.sampler import Sampler
 from runtime.decoder.strategy import Accepted
 from runtime.memory.common_length import common_length
 from runtime.scheduler import Scheduled
@@ -30,8 +29,7 @@ class Sampling:
         self._ops = ops
         self._words = -(-vocab_size // 32)  # of a row's mask
         self._penalties = Penalties(ops)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="grammar")
-        self._masks: Future[_Masks] | None = None
+        self._masks: MaskThread | None = None  # once there is a grammar
 
     def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
         return [[] for _ in sequences]
@@ -39,16 +37,17 @@ class Sampling:
     def begin(self, entries: list[Scheduled]) -> None:
         accepting = [entry for entry in entries if entry.yields_token]
         if any(entry.sequence.grammar for entry in accepting):
-            self._masks = self._worker.submit(_fill_masks, accepting, self._words)
+            self._masks = self._masks or MaskThread(self._words)
+            self._masks.begin(accepting)
 
     def accept(self, logits: Tensor, entries: list[Scheduled]) -> list[Accepted]:
         firsts = [0, *accumulate(1 + entry.drafts for entry in entries)]
         wanted = [i for i, entry in enumerate(entries) if entry.sequence.request.sampling.logprobs is not None]
         untouched = {i: logits[firsts[i] : firsts[i + 1]].clone() for i in wanted}
         self._penalties.apply(logits, entries)
-        self._mask(logits)
+        bits = self._masks.take() if self._masks else None
         rows = [row for entry in entries for row in _rows(entry)]
-        chosen = self.sampler.draw(logits, rows)
+        chosen = self.sampler.draw(logits, rows, bits)
         runs = [_verify(entry, chosen[firsts[i] : firsts[i + 1]]) for i, entry in enumerate(entries)]
         accepted = [Accepted(run.tokens, run.drafts, [None] * len(run.tokens)) for run in runs]
         for i in wanted:
@@ -59,33 +58,6 @@ class Sampling:
 
     def forget(self, sequence: Sequence) -> None:
         self._penalties.forget(sequence)
-
-    def _mask(self, logits: Tensor) -> None:
-        if self._masks is not None:
-            bits, rows = self._masks.result()
-            self._masks = None
-            self._ops.mask_logits(logits, torch.from_numpy(bits).to(logits.device), rows.to(logits.device))
-
-
-class _Masks(NamedTuple):
-    bits: np.ndarray  # i32 [R, W], see kernels.mask_logits
-    rows: Tensor  # i32 [R], rows of the logits
-
-
-def _fill_masks(entries: list[Scheduled], words: int) -> _Masks:
-    rows: list[int] = []
-    first = 0
-    for entry in entries:
-        if entry.sequence.grammar:
-            rows += range(first, first + 1 + entry.drafts)
-        first += 1 + entry.drafts
-    bits = np.empty((len(rows), words), np.int32)
-    done = 0
-    for entry in entries:
-        if entry.sequence.grammar:
-            entry.sequence.grammar.fill(entry.guesses, bits[done : done + 1 + entry.drafts])
-            done += 1 + entry.drafts
-    return _Masks(bits, torch.tensor(rows, dtype=torch.int32))
 
 
 def _rows(entry: Scheduled) -> list[Row]:

@@ -35,10 +35,13 @@ class GrammarState:
         self._ended = False  # by a stop token, which the matcher does not know of
         self._failure = ""
         self._known_forced: list[int] | None = None
-        self._known_mask: NDArray[np.uint32] | None = None  # of what comes next
-        self._stop_bits = np.zeros(-(-vocabulary.size // 32), dtype=np.uint32)
+        self._known_mask: NDArray[np.int32] | None = None  # of what comes next
+        self._mask = np.empty(vocabulary.words, dtype=np.int32)  # the library's, with its own end
+        self._mask_address = self._mask.ctypes.data
+        stop_bits = np.zeros(-(-vocabulary.size // 32), dtype=np.uint32)
         for token in stop_tokens:
-            self._stop_bits[token >> 5] |= np.uint32(1 << (token & 31))
+            stop_bits[token >> 5] |= np.uint32(1 << (token & 31))
+        self._stop_bits = stop_bits.view(np.int32)
 
     @property
     def is_complete(self) -> bool:
@@ -50,22 +53,21 @@ class GrammarState:
 
         out int32 [1 + len(drafts), ceil(V / 32)]: bit i & 31 of word i >> 5 is 1 if token i is, as mask_logits has it.
         There is no row without any. Rows behind a draft that is not allowed, or ends the answer, allow everything. The
-        state stays as it is; most of the time is spent without the interpreter's lock.
+        state stays as it is, and believes the first row until the next token; most of the time is spent without the
+        interpreter's lock.
         """
-        out[:] = -1
-        consumed, first = 0, None
-        for i, row in enumerate(out if not self._ended else ()):
-            mask = self._mask()
-            first = mask if i == 0 else first
-            row[:] = mask.view(np.int32)
+        out.fill(-1)
+        if self._ended:
+            return
+        consumed = 0
+        for i, row in enumerate(out):
+            self._fill_row(row)
             draft = drafts[i] if i < len(drafts) else -1
-            if not (0 <= draft < self._vocabulary.size and row[draft >> 5] >> (draft & 31) & 1):
-                break
-            if self._consume(draft) != 1:
+            if not self._has(row, draft) or self._consume(draft) != 1:
                 break
             consumed += 1
         self._take_back(consumed)
-        self._known_mask = first
+        self._known_mask = out[0]
 
     def advance(self, token: int) -> None:
         """The token was chosen. Where the grammar turns out to be a dead end, or too much for the library, a stop token
@@ -141,8 +143,10 @@ class GrammarState:
 
     def _is_in_mask(self, token: int) -> bool:
         """Whether `fill` has said that the token is allowed here: to ask the library again takes as long as a mask."""
-        mask = self._known_mask
-        return mask is not None and 0 <= token < self._vocabulary.size and bool(mask[token >> 5] >> (token & 31) & 1)
+        return self._known_mask is not None and self._has(self._known_mask, token)
+
+    def _has(self, row: NDArray[np.int32], token: int) -> bool:
+        return 0 <= token < self._vocabulary.size and bool(row.item(token >> 5) >> (token & 31) & 1)
 
     def _allows(self, token: int) -> bool:
         """As the masks have it: where the bytes are forced, so are the tokens."""
@@ -170,16 +174,16 @@ class GrammarState:
 
     def _is_dead_end(self) -> bool:
         """Whether no token can come next, which shows in the attempt to say which could."""
-        self._mask()
+        self._matcher.unsafe_compute_mask_ptr(self._mask_address, self._mask.nbytes)
         return self._matcher.is_error()
 
-    def _mask(self) -> NDArray[np.uint32]:
-        """One row of `fill`. Where the library fails, which `is_error` tells, it says that the answer may end."""
-        mask = np.empty(self._vocabulary.words, dtype=np.uint32)
-        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+    def _fill_row(self, row: NDArray[np.int32]) -> None:
+        """Where the library fails, which `is_error` tells, it says that the answer may end."""
+        self._matcher.unsafe_compute_mask_ptr(self._mask_address, self._mask.nbytes)
+        row[:] = self._mask[: len(row)]
         end = self._vocabulary.end
-        row = mask[: len(self._stop_bits)]
-        return row | self._stop_bits if mask[end >> 5] >> np.uint32(end & 31) & 1 else row
+        if self._mask.item(end >> 5) >> (end & 31) & 1:
+            row |= self._stop_bits
 
     def _take_back(self, count: int) -> None:
         """Take the last tokens back from the matcher; `_tokens` are what remains."""

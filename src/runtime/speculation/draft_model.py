@@ -7,7 +7,8 @@ from torch import Tensor
 
 from model.batch import Batch, SequenceStep, make_batch
 from model.memory import SequenceMemory
-from runtime.decoder.sampler import Row, Sampler
+from runtime.decoder.draw_graph import Row
+from runtime.decoder.sampler import Sampler
 from runtime.memory.common_length import common_length
 from runtime.sequence import Sequence
 
