@@ -32,12 +32,12 @@ class Comparison:
     def __init__(self, workload: ComparisonWorkload, groups: list[list[Trial]]) -> None:
         self.metrics = ComparisonMetrics(workload.columns)
         self._workload = workload
-        self._groups = groups
+        self.groups = groups
 
     def warm_up(self) -> float:
         """One request to each model, which compiles kernels. What only a trial itself can warm up, `run` does."""
         start = time.perf_counter()
-        for trial in {group[0].model: group[0] for group in self._groups}.values():
+        for trial in {group[0].model: group[0] for group in self.groups}.values():
             trial.loaded.warm_up([_first_request(trial)])
         return time.perf_counter() - start
 
@@ -52,9 +52,9 @@ class Comparison:
             Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress,
             DeferredInterrupt() as interrupt,
         ):
-            turns = sum(trial.turns * self._rounds(trial) for group in self._groups for trial in group)
+            turns = sum(trial.turns * self._rounds(trial) for group in self.groups for trial in group)
             bar = _Bar(progress, turns)
-            for group in self._groups:
+            for group in self.groups:
                 self._measure(group, observers, bar, lambda: interrupt.requested)
                 if interrupt.requested:
                     break
