@@ -27,6 +27,7 @@ class AdjustMeta(NamedTuple):
 
 META: dict[Target, AdjustMeta] = {
     "cpu": AdjustMeta(256, 1),
+    "cpu_256": AdjustMeta(256, 1),
     "sm_80": AdjustMeta(256, 4),
     "sm_90": AdjustMeta(256, 4),
     "sm_100": AdjustMeta(256, 4),

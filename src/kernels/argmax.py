@@ -20,6 +20,7 @@ class ArgmaxMeta(NamedTuple):
 
 META: dict[Target, ArgmaxMeta] = {
     "cpu": ArgmaxMeta(128, 1),
+    "cpu_256": ArgmaxMeta(128, 1),
     "sm_80": ArgmaxMeta(2048, 8),
     "sm_90": ArgmaxMeta(2048, 8),
     "sm_100": ArgmaxMeta(2048, 8),

@@ -22,6 +22,7 @@ class EmbeddingMeta(NamedTuple):
 
 META: dict[Target, EmbeddingMeta] = {
     "cpu": EmbeddingMeta(1024, 1),
+    "cpu_256": EmbeddingMeta(1024, 1),
     "sm_80": EmbeddingMeta(1024, 4),
     "sm_90": EmbeddingMeta(1024, 4),
     "sm_100": EmbeddingMeta(1024, 4),

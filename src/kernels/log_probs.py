@@ -29,6 +29,7 @@ class LogProbsMeta(NamedTuple):
 
 META: dict[Target, LogProbsMeta] = {
     "cpu": LogProbsMeta(32, 1),
+    "cpu_256": LogProbsMeta(32, 1),
     "sm_80": LogProbsMeta(2048, 8),
     "sm_90": LogProbsMeta(2048, 8),
     "sm_100": LogProbsMeta(2048, 8),

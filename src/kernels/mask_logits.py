@@ -24,6 +24,7 @@ class MaskMeta(NamedTuple):
 
 META: dict[Target, MaskMeta] = {
     "cpu": MaskMeta(64, True, 1),
+    "cpu_256": MaskMeta(64, True, 1),
     "sm_80": MaskMeta(128, False, 4),
     "sm_90": MaskMeta(128, False, 4),
     "sm_100": MaskMeta(128, False, 4),

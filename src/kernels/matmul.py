@@ -96,7 +96,8 @@ def rows_product(
 ):  # fmt: skip
     """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32."""
     p_xt = p_x + o_t[:, None, None] * K  # [BLOCK_M, 1, 1]
-    b_acc = tl.zeros([BLOCK_M, BLOCK_N, BLOCK_K], dtype=tl.float32)
+    LANES: tl.constexpr = BLOCK_K if FORMAT == "dense" else 16  # in swiglu, one weight may be dense and one packed
+    b_acc = tl.zeros([BLOCK_M, BLOCK_N, LANES], dtype=tl.float32)
     BF16: tl.constexpr = p_x.dtype.element_ty == tl.bfloat16 and p_weight.dtype.element_ty == tl.bfloat16
     if FORMAT == "dense" and BF16 and EVEN_K:
         # Read in pairs, as words: to make two f32 of one takes an operation each. Sums may take them in any order.
@@ -117,7 +118,7 @@ def rows_product(
             b_w = load_or_zero(p_w, None if EVEN_K else m_k[None, :])
             b_acc += b_x.to(tl.float32) * b_w.to(tl.float32)[None, :, :]
     else:
-        o_k = tl.arange(0, 16)
+        o_k = tl.arange(0, LANES)
         BLOCK_BYTES: tl.constexpr = block_bytes(FORMAT)
         p_row = (p_weight + o_n * (K // 32 * BLOCK_BYTES))[:, None]  # [BLOCK_N, 1]
         for block in range(0, K // 32):
@@ -197,9 +198,11 @@ def product(
         return tile_product(p_x, p_weight, o_t, o_n, K, FORMAT, FORM == "turned", EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
 
 
-# The CPU's are measured (two cores of Zen 5, two of Emerald Rapids). Those of GPUs compile, but have never run on one.
+# The CPUs' are measured (two cores of Zen 5, of Emerald Rapids; cpu_256 of Zen 3). Those of GPUs compile, but have
+# never run on one.
 META: dict[Target, MatmulMeta] = {
     "cpu": MatmulMeta(8, 4, 8, 16, 256, 512, True, 256, 64, 32, 64, 1, 1),
+    "cpu_256": MatmulMeta(8, 4, 4, 8, 64, 128, True, 256, 64, 32, 64, 1, 1),
     "sm_80": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 64, 4, 3),
     "sm_90": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 64, 4, 3),
     "sm_100": MatmulMeta(0, 1, 1, 16, 16, 16, False, 64, 64, 64, 64, 4, 3),

@@ -40,6 +40,7 @@ class AttentionMeta(NamedTuple):
 # The CPU's are measured (two Zen 5 cores). Those of GPUs compile, but have never run on one.
 META: dict[Target, AttentionMeta] = {
     "cpu": AttentionMeta(8, 4, 32, 256, 1, 128, 64, 1, 1),
+    "cpu_256": AttentionMeta(8, 4, 32, 256, 1, 128, 64, 1, 1),
     "sm_80": AttentionMeta(8, 8, 64, 1, 16, 64, 64, 4, 2),
     "sm_90": AttentionMeta(8, 8, 64, 1, 16, 64, 64, 4, 2),
     "sm_100": AttentionMeta(8, 8, 64, 1, 16, 64, 64, 4, 2),

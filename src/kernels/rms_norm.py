@@ -27,6 +27,7 @@ class NormMeta(NamedTuple):
 
 META: dict[Target, NormMeta] = {
     "cpu": NormMeta(64, 1),
+    "cpu_256": NormMeta(64, 1),
     "sm_80": NormMeta(1024, 4),
     "sm_90": NormMeta(1024, 4),
     "sm_100": NormMeta(1024, 4),

@@ -30,6 +30,7 @@ class RopeMeta(NamedTuple):
 
 META: dict[Target, RopeMeta] = {
     "cpu": RopeMeta(256, 1),  # all: on one token, threads cost more than they save
+    "cpu_256": RopeMeta(256, 1),
     "sm_80": RopeMeta(1, 1),
     "sm_90": RopeMeta(1, 1),
     "sm_100": RopeMeta(1, 1),

@@ -38,6 +38,7 @@ class SampleMeta(NamedTuple):
 
 META: dict[Target, SampleMeta] = {
     "cpu": SampleMeta(64, 1),
+    "cpu_256": SampleMeta(64, 1),
     "sm_80": SampleMeta(2048, 8),
     "sm_90": SampleMeta(2048, 8),
     "sm_100": SampleMeta(2048, 8),

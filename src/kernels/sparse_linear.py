@@ -41,6 +41,7 @@ class SparseMeta(NamedTuple):
 # The CPU's are measured (docs/kernels.md). Those of GPUs compile, but have never run on one.
 META: dict[Target, SparseMeta] = {
     "cpu": SparseMeta(8, 256, 8, 128, 256, 1, 256, 64, 64, 1, 1),
+    "cpu_256": SparseMeta(8, 256, 8, 128, 256, 1, 256, 64, 64, 1, 1),
     "sm_80": SparseMeta(4, 1024, 4, 64, 256, 8, 64, 64, 64, 4, 3),
     "sm_90": SparseMeta(4, 1024, 4, 64, 256, 8, 64, 64, 64, 4, 3),
     "sm_100": SparseMeta(4, 1024, 4, 64, 256, 8, 64, 64, 64, 4, 3),

@@ -5,14 +5,18 @@ from typing import Literal
 
 import torch
 
-Target = Literal["cpu", "sm_80", "sm_90", "sm_100", "gfx942"]
+from triton_cpu.errors import UnsupportedMachineError
+from triton_cpu.native import host_machine
+
+# cpu: with 32 vector registers of 512 bits. cpu_256: with half as many half as wide (AVX2), or quarters (NEON).
+Target = Literal["cpu", "cpu_256", "sm_80", "sm_90", "sm_100", "gfx942"]
 
 
 @cache
 def target_of(device: torch.device) -> Target:
     """The column of a kernel's META table for a device: the newest listed chip not newer than it."""
     if device.type == "cpu":
-        return "cpu"
+        return "cpu" if _has_wide_vectors() else "cpu_256"
     if device.type != "cuda":
         raise ValueError(f"device: the kernels run on cpu and cuda devices, not on {device}")
     if torch.version.hip is not None:
@@ -21,3 +25,10 @@ def target_of(device: torch.device) -> Target:
     if major >= 10:
         return "sm_100"
     return "sm_90" if major == 9 else "sm_80"
+
+
+def _has_wide_vectors() -> bool:
+    try:
+        return host_machine().vector_bits == 512
+    except UnsupportedMachineError:  # where kernels are interpreted, in any size
+        return False

@@ -29,6 +29,7 @@ class ShiftMeta(NamedTuple):
 
 META: dict[Target, ShiftMeta] = {
     "cpu": ShiftMeta(64, 1),
+    "cpu_256": ShiftMeta(64, 1),
     "sm_80": ShiftMeta(1024, 4),
     "sm_90": ShiftMeta(1024, 4),
     "sm_100": ShiftMeta(1024, 4),

@@ -32,6 +32,7 @@ class TopLogProbsMeta(NamedTuple):
 
 META: dict[Target, TopLogProbsMeta] = {
     "cpu": TopLogProbsMeta(64, 1),
+    "cpu_256": TopLogProbsMeta(64, 1),
     "sm_80": TopLogProbsMeta(2048, 8),
     "sm_90": TopLogProbsMeta(2048, 8),
     "sm_100": TopLogProbsMeta(2048, 8),

@@ -41,6 +41,7 @@ class Wkv7Meta(NamedTuple):
 # Chunks need as many multiply-adds there as the recurrence, which has no latency to hide: they take 1.4 of its time.
 META: dict[Target, Wkv7Meta] = {
     "cpu": Wkv7Meta(128, 1, NEVER),
+    "cpu_256": Wkv7Meta(128, 1, NEVER),
     "sm_80": Wkv7Meta(16, 1, 64),
     "sm_90": Wkv7Meta(16, 1, 64),
     "sm_100": Wkv7Meta(16, 1, 64),

@@ -40,6 +40,7 @@ class ChunkedMeta(NamedTuple):
 # None of these has run on a GPU. The tiles are those for which ptxas spills least.
 META: dict[Target, ChunkedMeta] = {
     "cpu": ChunkedMeta(16, 128, "ieee", 1),
+    "cpu_256": ChunkedMeta(16, 128, "ieee", 1),
     "sm_80": ChunkedMeta(16, 16, "tf32x3", 4),
     "sm_90": ChunkedMeta(16, 16, "tf32x3", 4),
     "sm_100": ChunkedMeta(16, 16, "tf32x3", 4),

@@ -35,6 +35,7 @@ class DelayedMeta(NamedTuple):
 
 META: dict[Target, DelayedMeta] = {
     "cpu": DelayedMeta(128, 1),
+    "cpu_256": DelayedMeta(128, 1),
     "sm_80": DelayedMeta(16, 1),
     "sm_90": DelayedMeta(16, 1),
     "sm_100": DelayedMeta(16, 1),

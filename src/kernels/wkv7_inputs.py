@@ -31,6 +31,7 @@ class HeadsMeta(NamedTuple):
 
 META: dict[Target, HeadsMeta] = {
     "cpu": HeadsMeta(256, 1),  # all: on one token, threads cost more than they save
+    "cpu_256": HeadsMeta(256, 1),
     "sm_80": HeadsMeta(1, 1),
     "sm_90": HeadsMeta(1, 1),
     "sm_100": HeadsMeta(1, 1),

@@ -91,13 +91,19 @@ class CPUBackend(BaseBackend):
         from triton_cpu.native import host_machine
 
         host = host_machine()
-        vector_bits = 512 if host.has("avx512f") else 256 if host.has("avx2") else 128
         # Intel's processors, the only ones with AVX512-FP16, multiply two pairs of bf16 at a quarter of the rate at
         # which they multiply f32: there f32 is twice as fast, and exact.
         bf16_dot = host.has("avx512bf16") and not host.has("avx512fp16")
         # AArch64 rounds in a few instructions without any call where it has none for it.
         bf16_rounding = host.processor != "x86_64" or (host.has("avx512bf16") and host.has("avx512vl"))
-        target = Target(vector_bits, bf16_dot, bf16_rounding, fp_fusion=options.enable_fp_fusion)
+        target = Target(
+            vector_bits=host.vector_bits,
+            vector_registers=host.vector_registers,
+            has_masks=host.has("avx512bw"),
+            bf16_dot=bf16_dot,
+            bf16_rounding=bf16_rounding,
+            fp_fusion=options.enable_fp_fusion,
+        )
         kernel = lower(str(module), target)
         metadata["name"] = kernel.name
         metadata["shared"] = 0

@@ -31,6 +31,14 @@ class HostMachine:
     def has(self, feature: str) -> bool:
         return f"+{feature}" in self.features.split(",")
 
+    @property
+    def vector_bits(self) -> int:
+        return 512 if self.has("avx512f") else 256 if self.has("avx2") else 128
+
+    @property
+    def vector_registers(self) -> int:
+        return 32 if self.processor == "aarch64" or self.has("avx512f") else 16
+
 
 @cache
 def host_machine() -> HostMachine:

@@ -29,8 +29,7 @@ class MaskThread:
         self._is_busy = True
 
     def take(self) -> np.ndarray | None:
-        """What was begun last, int32 [L, words] as mask_logits has it, with 1 + drafts rows of each entry (all of them
-        allowed where it has no grammar). None if it was taken already. Raises what went wrong in the thread."""
+        """The masks that were begun last; None if they were taken already. Raises what went wrong in the thread."""
         if not self._is_busy:
             return None
         self._is_busy = False
@@ -45,12 +44,14 @@ def _serve(
 ) -> None:
     while (step := entries.get()) is not None:
         try:
-            results.put(_masks(step, words))
+            results.put(compute_masks(step, words))
         except BaseException as error:
             results.put(error)
 
 
-def _masks(entries: list[Scheduled], words: int) -> np.ndarray:
+def compute_masks(entries: list[Scheduled], words: int) -> np.ndarray:
+    """Of these, int32 [L, words] as mask_logits has it, with 1 + drafts rows of each entry (all tokens allowed where it
+    has no grammar)."""
     bits = np.empty((sum(1 + entry.drafts for entry in entries), words), np.int32)
     first = 0
     for entry in entries:

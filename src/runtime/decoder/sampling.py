@@ -3,12 +3,13 @@
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from kernels.ops import Ops
 from runtime.decoder.draw_graph import Row
 from runtime.decoder.logprobs import FORCED, report_logprobs
-from runtime.decoder.mask_thread import MaskThread
+from runtime.decoder.mask_thread import MaskThread, compute_masks
 from runtime.decoder.penalties import Penalties
 from runtime.decoder.sampler import Sampler
 from runtime.decoder.strategy import Accepted
@@ -23,13 +24,16 @@ class Sampling:
     Grammar masks are computed in a thread of their own while the model runs.
     """
 
-    def __init__(self, ops: Ops, vocab_size: int, order: tuple[str, ...]) -> None:
-        """order: of the filters, see kernels.sample."""
+    def __init__(self, ops: Ops, vocab_size: int, order: tuple[str, ...], has_free_core: bool = True) -> None:
+        """order: of the filters, see kernels.sample. has_free_core: the model leaves one for grammar masks; else, as
+        all its threads would wait for the one that has to give way, masks come before it."""
         self.sampler = Sampler(ops, order)
         self._ops = ops
         self._words = -(-vocab_size // 32)  # of a row's mask
         self._penalties = Penalties(ops)
-        self._masks: MaskThread | None = None  # once there is a grammar
+        self._has_free_core = has_free_core
+        self._thread: MaskThread | None = None  # once there is a grammar
+        self._masks: np.ndarray | None = None  # of this step, if they came before the model
 
     def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
         return [[] for _ in sequences]
@@ -37,15 +41,19 @@ class Sampling:
     def begin(self, entries: list[Scheduled]) -> None:
         accepting = [entry for entry in entries if entry.yields_token]
         if any(entry.sequence.grammar for entry in accepting):
-            self._masks = self._masks or MaskThread(self._words)
-            self._masks.begin(accepting)
+            if self._has_free_core:
+                self._thread = self._thread or MaskThread(self._words)
+                self._thread.begin(accepting)
+            else:
+                self._masks = compute_masks(accepting, self._words)
 
     def accept(self, logits: Tensor, entries: list[Scheduled]) -> list[Accepted]:
         firsts = [0, *accumulate(1 + entry.drafts for entry in entries)]
         wanted = [i for i, entry in enumerate(entries) if entry.sequence.request.sampling.logprobs is not None]
         untouched = {i: logits[firsts[i] : firsts[i + 1]].clone() for i in wanted}
         self._penalties.apply(logits, entries)
-        bits = self._masks.take() if self._masks else None
+        bits = self._thread.take() if self._thread else self._masks
+        self._masks = None
         rows = [row for entry in entries for row in _rows(entry)]
         chosen = self.sampler.draw(logits, rows, bits)
         runs = [_verify(entry, chosen[firsts[i] : firsts[i + 1]]) for i, entry in enumerate(entries)]

@@ -22,7 +22,6 @@ from triton_cpu.codegen.shapes import row_major
 from triton_cpu.codegen.turn import is_plain_load, transposed, turned_quarter
 from triton_cpu.ttir import Op, Value
 
-_ACCUMULATORS = 16  # vector registers that hold a block of the result
 _SMALL_K_UNROLL = 4
 
 Reader: TypeAlias = Callable[[Lane, Lane], Lane]  # row and k to an element
@@ -218,7 +217,8 @@ def _micro_kernels(g: Nests, p: Product, left: Reader, right: Buffer, into: Buff
     """Walks blocks of the result that fit in registers, all of k for each."""
     width = min(p.n, g.lanes)
     columns = min(p.n // width, 4 if p.m >= 4 else 8)
-    rows = min(p.m, max(1, _ACCUMULATORS // columns))
+    accumulators = g.target.vector_registers // 2  # hold a block of the result
+    rows = min(p.m, max(1, accumulators // columns))
     outer_width, g.width, outer_memo, g.memo = g.width, width, g.memo, {}
     full = g.vector_type(p.total)
     with _maybe_loop(g, p.n, columns * width) as j, _maybe_loop(g, p.m, rows) as i:

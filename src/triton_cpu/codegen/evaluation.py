@@ -38,7 +38,6 @@ class Evaluation(MemoryAccess):
         self.scalars: dict[Value, Lane | Pointer] = {}
         self.buffers: dict[Value, Buffer] = {}
         self.offsets: dict[Value, str] = {}  # induction argument -> stack slot of its i64 offset
-        self.definitions: dict[str, str] = {}
 
     # --- evaluation
 

@@ -30,6 +30,7 @@ _AS_INTEGER = {"f16": "i16"}  # masked accesses of half floats go through intege
 class MemoryAccess(LaneMath):
     def __init__(self, target: Target) -> None:
         super().__init__(Builder(), target)
+        self.definitions: dict[str, str] = {}  # of the module: functions by name
 
     @contextmanager
     def counted_loop(self, count: int, step: int = 1) -> Iterator[Lane]:
@@ -116,13 +117,50 @@ class MemoryAccess(LaneMath):
             if as_integer != type:
                 through = self.b.emit(f"bitcast {full} {through} to {stored}", level)
         ref = self.b.emit(
-            f"call {stored} @llvm.masked.load.{self.suffix(as_integer)}.p0"
+            f"call {stored} {self._masked_load(as_integer)}"
             f"(ptr align {BYTES[type]} {self.address(pointer)}, <{self.width} x i1> {mask.ref}, {stored} {through})",
             level,
         )
         if as_integer != type:
             ref = self.b.emit(f"bitcast {stored} {ref} to {full}", level)
         return Lane(type, VECTOR, ref, 0, level)
+
+    def _masked_load(self, type: str) -> str:
+        """The function for contiguous elements of a type: LLVM's own, or one that asks first whether the mask is all on
+        where it would become a branch for each element."""
+        intrinsic = f"@llvm.masked.load.{self.suffix(type)}.p0"
+        if self.target.has_masks or BYTES[type] >= 4:
+            return intrinsic
+        name, full, bits, align = self._whole_or_part("load", type)
+        self.definitions[name] = (
+            f"define internal {full} {name}(ptr align {align} %p, {bits} %mask, {full} %other) alwaysinline {{\n"
+            f"  %all = call i1 @llvm.vector.reduce.and.v{self.width}i1({bits} %mask)\n"
+            f"  br i1 %all, label %whole, label %part\n"
+            f"whole:\n  %a = load {full}, ptr %p, align {align}\n  ret {full} %a\n"
+            f"part:\n  %b = call {full} {intrinsic}(ptr align {align} %p, {bits} %mask, {full} %other)\n"
+            f"  ret {full} %b\n}}"
+        )
+        return name
+
+    def _masked_store(self, type: str) -> str:
+        """As `_masked_load`, and for elements of all sizes: AVX2 has such stores, but AMD's take twenty cycles."""
+        intrinsic = f"@llvm.masked.store.{self.suffix(type)}.p0"
+        if self.target.has_masks:
+            return intrinsic
+        name, full, bits, align = self._whole_or_part("store", type)
+        self.definitions[name] = (
+            f"define internal void {name}({full} %a, ptr align {align} %p, {bits} %mask) alwaysinline {{\n"
+            f"  %all = call i1 @llvm.vector.reduce.and.v{self.width}i1({bits} %mask)\n"
+            f"  br i1 %all, label %whole, label %part\n"
+            f"whole:\n  store {full} %a, ptr %p, align {align}\n  ret void\n"
+            f"part:\n  call void {intrinsic}({full} %a, ptr align {align} %p, {bits} %mask)\n  ret void\n}}"
+        )
+        return name
+
+    def _whole_or_part(self, what: str, type: str) -> tuple[str, str, str, int]:
+        """A function's name, and the types it is about."""
+        name = f"@triton_cpu.{what}.{self.suffix(type)}"
+        return name, self.vector_type(type), f"<{self.width} x i1>", BYTES[type]
 
     def _or_other(self, loaded: Lane, mask: Lane | None, other: Lane | None) -> Lane:
         zero = other is None or other.ref in ("0", "0x0000000000000000", "0xH0000", "poison")
@@ -153,7 +191,7 @@ class MemoryAccess(LaneMath):
             if as_integer != type:
                 data = self.b.emit(f"bitcast {full} {data} to {stored}")
             self.b.stmt(
-                f"call void @llvm.masked.store.{self.suffix(as_integer)}.p0({stored} {data}, "
+                f"call void {self._masked_store(as_integer)}({stored} {data}, "
                 f"ptr align {BYTES[type]} {address}, <{self.width} x i1> {self.vector(mask)})"
             )
         else:

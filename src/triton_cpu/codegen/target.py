@@ -8,6 +8,8 @@ class Target:
     """What the code generator needs to know of it."""
 
     vector_bits: int = 512
+    vector_registers: int = 32
+    has_masks: bool = True  # loads and stores of some lanes of any type, at the speed of those of all
     bf16_dot: bool = False
     bf16_rounding: bool = False  # from f32, in one instruction: for others LLVM calls a function that nobody links
     fp_fusion: bool = True  # may a * b + c be one rounding
