@@ -28,10 +28,9 @@ class MaskThread:
         self._entries.put(entries)
         self._is_busy = True
 
-    def take(self) -> np.ndarray | None:
-        """The masks that were begun last; None if they were taken already. Raises what went wrong in the thread."""
-        if not self._is_busy:
-            return None
+    def take(self) -> np.ndarray:
+        """The masks that were begun last, once. Raises what went wrong in the thread."""
+        assert self._is_busy
         self._is_busy = False
         result = self._results.get()
         if isinstance(result, BaseException):

@@ -19,43 +19,39 @@ from runtime.sequence import Sequence
 
 
 class Sampling:
-    """Proposes nothing, but keeps drafts that others propose: those that it would have chosen.
-
-    Grammar masks are computed in a thread of their own while the model runs.
-    """
+    """Proposes nothing, but keeps drafts that others propose: those that it would have chosen."""
 
     def __init__(self, ops: Ops, vocab_size: int, order: tuple[str, ...], has_free_core: bool = True) -> None:
-        """order: of the filters, see kernels.sample. has_free_core: the model leaves one for grammar masks; else, as
-        all its threads would wait for the one that has to give way, masks come before it."""
+        """order: of the filters, see kernels.sample. has_free_core: the model leaves one, and grammar masks are
+        computed in a thread beside it; else, as all its threads would wait for the one that gives way, before it."""
         self.sampler = Sampler(ops, order)
         self._ops = ops
         self._words = -(-vocab_size // 32)  # of a row's mask
         self._penalties = Penalties(ops)
         self._has_free_core = has_free_core
-        self._thread: MaskThread | None = None  # once there is a grammar
-        self._masks: np.ndarray | None = None  # of this step, if they came before the model
+        self._is_masked = False  # this step has grammars
+        self._thread: MaskThread | None = None  # once there is a grammar, and a core
+        self._masks: np.ndarray | None = None  # of the last step with grammars, if they came before the model
 
     def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
         return [[] for _ in sequences]
 
     def begin(self, entries: list[Scheduled]) -> None:
         accepting = [entry for entry in entries if entry.yields_token]
-        if any(entry.sequence.grammar for entry in accepting):
-            if self._has_free_core:
-                self._thread = self._thread or MaskThread(self._words)
-                self._thread.begin(accepting)
-            else:
-                self._masks = compute_masks(accepting, self._words)
+        self._is_masked = any(entry.sequence.grammar for entry in accepting)
+        if self._is_masked and self._has_free_core:
+            self._thread = self._thread or MaskThread(self._words)
+            self._thread.begin(accepting)
+        elif self._is_masked:
+            self._masks = compute_masks(accepting, self._words)
 
     def accept(self, logits: Tensor, entries: list[Scheduled]) -> list[Accepted]:
         firsts = [0, *accumulate(1 + entry.drafts for entry in entries)]
         wanted = [i for i, entry in enumerate(entries) if entry.sequence.request.sampling.logprobs is not None]
         untouched = {i: logits[firsts[i] : firsts[i + 1]].clone() for i in wanted}
         self._penalties.apply(logits, entries)
-        bits = self._thread.take() if self._thread else self._masks
-        self._masks = None
         rows = [row for entry in entries for row in _rows(entry)]
-        chosen = self.sampler.draw(logits, rows, bits)
+        chosen = self.sampler.draw(logits, rows, self._take_masks())
         runs = [_verify(entry, chosen[firsts[i] : firsts[i + 1]]) for i, entry in enumerate(entries)]
         accepted = [Accepted(run.tokens, run.drafts, [None] * len(run.tokens)) for run in runs]
         for i in wanted:
@@ -66,6 +62,11 @@ class Sampling:
 
     def forget(self, sequence: Sequence) -> None:
         self._penalties.forget(sequence)
+
+    def _take_masks(self) -> np.ndarray | None:
+        if not self._is_masked:
+            return None
+        return self._thread.take() if self._thread else self._masks
 
 
 def _rows(entry: Scheduled) -> list[Row]:

@@ -11,7 +11,6 @@ from runtime.sequence import Sequence
 from runtime.speculation.drafter import Drafter
 from runtime.speculation.length import Candidate, Length, Verified
 from runtime.speculation.pause import Pause
-from runtime.speculation.speculation_figures import SpeculationFigures
 
 _LOOKING = 0.005  # of all time that may go into looking for drafts in vain
 _LEAST = 64  # steps that a pause for that lasts, at most
@@ -33,7 +32,6 @@ class SpeculativeRunner:
         length: Length,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.figures = SpeculationFigures()
         self._base = base
         self._drafter = drafter
         self._length = length
@@ -58,7 +56,6 @@ class SpeculativeRunner:
         limits = [min(limit, self._most(sequence)) for sequence, limit in zip(sequences, limits, strict=True)]
         drafts, asked = (self._find if self._drafter.free else self._make)(sequences, limits)
         seconds = self._clock() - started
-        self.figures.draft_seconds += seconds
         if not asked and self._length.may_pause:
             self._pause.begin(min(int(seconds / (_LOOKING * self._step_seconds)), _LEAST) if self._step_seconds else 0)
         return drafts
@@ -96,14 +93,10 @@ class SpeculativeRunner:
         if steps:
             self._length.verified(steps, seconds if self._is_pure else None)
             self._step_seconds = seconds if self._is_pure else self._step_seconds
-        for step in steps:
-            self.figures.add(step.drafts, step.right)
         if any(step.right for step in steps):
             self._pause.end()
         elif any(step.drafts for step in steps) and self._length.may_pause:
             self._pause.begin(0)
-        if self._is_pure and any(step.drafts for step in steps):
-            self.figures.verify_seconds += seconds
 
     def _find(self, sequences: list[Sequence], limits: list[int]) -> tuple[list[list[int]], bool]:
         """Asks for all drafts there are, then chooses; and whether any were chosen."""

@@ -144,3 +144,36 @@ def test_what_was_remembered_of_a_sequence_is_forgotten() -> None:
     assert decoder._penalties._histories
     decoder.forget(sequence)
     assert not decoder._penalties._histories
+
+
+class Only:
+    """A grammar that allows one token, always."""
+
+    is_complete = False
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+
+    def fill(self, drafts: list[int], out: np.ndarray) -> None:
+        out[:] = 1 << self.token
+
+    def advance(self, token: int) -> None:
+        assert token == self.token
+
+    def forced(self) -> list[int]:
+        return []
+
+
+@pytest.mark.parametrize("has_free_core", [True, False])
+def test_masks_are_their_own_steps(has_free_core: bool) -> None:
+    """Of all sequences of a step only those with a grammar are bound, and a step that fails leaves no mask behind."""
+    decoder = Sampling(reference_ops(), V, FILTERS, has_free_core)
+    logits = torch.arange(V, dtype=torch.float32).expand(3, V)
+    free, bound = make_sequence(0, [1], GREEDY), make_sequence(1, [1], GREEDY)
+    bound.grammar = Only(3)  # type: ignore[assignment]
+    for _ in range(2):
+        decoder.begin([Scheduled(bound, [1])])  # and the model fails
+        (run,) = accept(decoder, logits[:1], [free], [[]])
+        assert run.tokens == [V - 1]
+        runs = accept(decoder, logits, [free, bound, free], [[], [], []])
+        assert [run.tokens for run in runs] == [[V - 1], [3], [V - 1]]

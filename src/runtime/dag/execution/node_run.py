@@ -21,6 +21,7 @@ from runtime.dag.execution.assignment import assigned
 from runtime.dag.execution.fork import fork
 from runtime.dag.execution.generate import generate
 from runtime.dag.execution.join import merge_now
+from runtime.dag.execution.liveness import infers
 from runtime.dag.execution.outcome import Continue, Control, Finish
 from runtime.dag.execution.program import Place
 from runtime.dag.execution.region import Region
@@ -51,9 +52,7 @@ def _admit(step: Step) -> None:
     """Raises NodeError if the node may not run, or if what it may use has been used up."""
     body = step.node.body
     step.scope.check_time()
-    asks = isinstance(body, LlmCall | NativeCall | GenerateSubgraph)
-    if isinstance(body, ToolCall):
-        asks = step.run.tools.get(body.tool).is_llm
+    asks = infers(step.node, step.run.tools)
     step.scope.charge(nodes=1, llm_calls=int(asks), depth=int(isinstance(body, GenerateSubgraph)))
     for permission in step.node.permissions:
         step.region.frame.grant.require(permission)
