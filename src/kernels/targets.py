@@ -4,8 +4,8 @@ from functools import cache
 from typing import Literal
 
 import torch
+import triton
 
-from triton_cpu.errors import UnsupportedMachineError
 from triton_cpu.native import host_machine
 
 # cpu: with 32 vector registers of 512 bits. cpu_256: with half as many half as wide (AVX2), or quarters (NEON).
@@ -28,7 +28,6 @@ def target_of(device: torch.device) -> Target:
 
 
 def _has_wide_vectors() -> bool:
-    try:
-        return host_machine().vector_bits == 512
-    except UnsupportedMachineError:  # where kernels are interpreted, in any size
-        return False
+    if triton.knobs.runtime.interpret:  # each operation is a step of Python: the larger, the better
+        return True
+    return host_machine().vector_bits == 512
