@@ -142,7 +142,7 @@ class Assembly(NamedTuple):
     def _sampling(self) -> Sampling:
         decoder = self.config.decoder
         order = decoder.order if isinstance(decoder, SamplingConfig) else FILTERS
-        on_cpu = self.loaded.model.device.type == "cpu"
+        on_cpu = _device(self.config.kernels).type == "cpu"
         has_free_core = not on_cpu or torch.get_num_threads() < (os.cpu_count() or 1)
         return Sampling(self.ops, self.loaded.config.vocab_size, order, has_free_core)
 

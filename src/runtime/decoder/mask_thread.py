@@ -41,11 +41,17 @@ class MaskThread:
 def _serve(
     entries: "SimpleQueue[list[Scheduled] | None]", results: "SimpleQueue[np.ndarray | BaseException]", words: int
 ) -> None:
-    while (step := entries.get()) is not None:
+    while _serve_one(entries.get(), results, words):
+        pass  # and hold no step: sequences are to end with their requests
+
+
+def _serve_one(step: list[Scheduled] | None, results: "SimpleQueue[np.ndarray | BaseException]", words: int) -> bool:
+    if step is not None:
         try:
             results.put(compute_masks(step, words))
         except BaseException as error:
             results.put(error)
+    return step is not None
 
 
 def compute_masks(entries: list[Scheduled], words: int) -> np.ndarray:
