@@ -1,6 +1,9 @@
 """Tests run on all cores (`-n auto`), each worker's kernels on one."""
 
+import ast
 import os
+import threading
+from typing import Any
 
 import pytest
 
@@ -13,3 +16,17 @@ MOST_WORKERS = 8  # each takes a gigabyte
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     return min(os.cpu_count() or 1, MOST_WORKERS)
+
+
+# Hypothesis runs Python in every garbage collection, where threads may change: one that collects within ast.parse and
+# one that calls it meanwhile (two engines compile kernels, say) make CPython 3.11 raise SystemError.
+_parsing = threading.RLock()
+_parse = ast.parse
+
+
+def _parse_alone(*args: Any, **kwargs: Any) -> ast.AST:
+    with _parsing:
+        return _parse(*args, **kwargs)
+
+
+ast.parse = _parse_alone

@@ -56,7 +56,7 @@ def convert(source: str, target: str) -> None:
     config = opened.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # the weights are plain by now; with it, saving is refused
-    plain = type(opened)(config).to(torch.float32)
+    plain = type(opened)(config).float()
     plain.load_state_dict(opened.state_dict())
     partial = f"{target}.part"
     plain.save_pretrained(partial)
