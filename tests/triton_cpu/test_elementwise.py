@@ -1,7 +1,5 @@
 """Arithmetic, comparisons and casts on every element type."""
 
-import re
-
 import pytest
 import torch
 import triton
@@ -56,7 +54,7 @@ def test_float_arithmetic(dtype):
 @pytest.mark.parametrize("bits", [128, 256, 512])
 def test_bf16_needs_no_instruction_of_its_own(bits):
     """Most processors can only load and store it; LLVM would call functions that are nowhere."""
-    target = Target(bits, bf16_rounding=False)
+    target = Target(bits, has_masks=False, bf16_rounding=False)
     bit_patterns = torch.arange(1 << 16, dtype=torch.int32) << 16
     x = torch.cat([bit_patterns + i for i in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)]).view(torch.float32)
     for part in x.split(1 << 12):
@@ -68,7 +66,7 @@ def test_bf16_needs_no_instruction_of_its_own(bits):
     x, y = torch.randn(COUNT).bfloat16(), torch.randn(COUNT).bfloat16()
     out, expected = torch.empty(7, COUNT, dtype=torch.bfloat16), torch.empty(7, COUNT, dtype=torch.bfloat16)
     text = compiled_for(target, float_kernel, x, y, out, COUNT, BLOCK=256)
-    assert not re.search(r"(fadd|fsub|fmul|fdiv)[^=]* bfloat|llvm\.\w+\.(v\d+)?bf16", text)
+    assert "bfloat" not in text and "triton_cpu.load" in text and "triton_cpu.store" in text
     float_kernel[(1,)](x, y, expected, COUNT, BLOCK=256)
     assert torch.equal(out, expected)
 

@@ -46,9 +46,6 @@ _POLYNOMIAL = {"math.exp": "exp", "math.exp2": "exp2", "math.log": "log", "math.
 _CAST = {"arith.sitofp": "sitofp", "arith.uitofp": "uitofp", "arith.fptosi": "fptosi", "arith.fptoui": "fptoui"}
 _CLAMP = "tt.clampf"
 _ARITHMETIC = {"arith.cmpf", "arith.negf", _CLAMP, *_BINARY, *_INTRINSIC, *_CAST}
-# Of bf16 these are computed in f32 and rounded, one by one: no processor has them.
-_THROUGH_F32 = {"arith.addf", "arith.subf", "arith.mulf", "arith.divf", "tt.precise_divf", "arith.remf", "arith.cmpf",
-                "arith.negf", _CLAMP, *_INTRINSIC, *_CAST}  # fmt: skip
 _COMPARE_FLOAT = {"oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno"}
 
 SUPPORTED = {
@@ -70,7 +67,7 @@ def apply(math: LaneMath, op: Op, args: list[Lane], require: Callable[[str, str]
         return math.sub(*args)
     if name == "arith.muli":
         return math.mul(*args)
-    if name in _THROUGH_F32 and "bf16" in (type, args[0].type):
+    if name in _ARITHMETIC and "bf16" in (type, args[0].type):  # no processor has it: in f32, each result rounded
         wide = [convert_float(math, a, "f32") if a.type == "bf16" else a for a in args]
         result = _arithmetic(math, op, "f32" if type == "bf16" else type, wide)
         return convert_float(math, result, type) if type == "bf16" else result

@@ -126,41 +126,42 @@ class MemoryAccess(LaneMath):
         return Lane(type, VECTOR, ref, 0, level)
 
     def _masked_load(self, type: str) -> str:
-        """The function for contiguous elements of a type: LLVM's own, or one that asks first whether the mask is all on
-        where it would become a branch for each element."""
+        """The function for contiguous elements of a type: LLVM's own, or one that tries all lanes first where LLVM
+        would branch for each."""
         intrinsic = f"@llvm.masked.load.{self.suffix(type)}.p0"
         if self.target.has_masks or BYTES[type] >= 4:
             return intrinsic
-        name, full, bits, align = self._whole_or_part("load", type)
-        self.definitions[name] = (
-            f"define internal {full} {name}(ptr align {align} %p, {bits} %mask, {full} %other) alwaysinline {{\n"
-            f"  %all = call i1 @llvm.vector.reduce.and.v{self.width}i1({bits} %mask)\n"
-            f"  br i1 %all, label %whole, label %part\n"
-            f"whole:\n  %a = load {full}, ptr %p, align {align}\n  ret {full} %a\n"
-            f"part:\n  %b = call {full} {intrinsic}(ptr align {align} %p, {bits} %mask, {full} %other)\n"
-            f"  ret {full} %b\n}}"
+        full, align = self.vector_type(type), BYTES[type]
+        return self._whole_or_part(
+            f"@triton_cpu.load.{self.suffix(type)}",
+            f"{full} {{}}(ptr align {align} %p, <{self.width} x i1> %mask, {full} %other)",
+            f"  %a = load {full}, ptr %p, align {align}\n  ret {full} %a\n",
+            f"  %b = call {full} {intrinsic}(ptr align {align} %p, <{self.width} x i1> %mask, {full} %other)\n"
+            f"  ret {full} %b\n",
         )
-        return name
 
     def _masked_store(self, type: str) -> str:
         """As `_masked_load`, and for elements of all sizes: AVX2 has such stores, but AMD's take twenty cycles."""
         intrinsic = f"@llvm.masked.store.{self.suffix(type)}.p0"
         if self.target.has_masks:
             return intrinsic
-        name, full, bits, align = self._whole_or_part("store", type)
+        full, align = self.vector_type(type), BYTES[type]
+        arguments = f"({full} %a, ptr align {align} %p, <{self.width} x i1> %mask)"
+        return self._whole_or_part(
+            f"@triton_cpu.store.{self.suffix(type)}",
+            f"void {{}}{arguments}",
+            f"  store {full} %a, ptr %p, align {align}\n  ret void\n",
+            f"  call void {intrinsic}{arguments}\n  ret void\n",
+        )
+
+    def _whole_or_part(self, name: str, signature: str, whole: str, part: str) -> str:
+        """Defines a function that runs ``whole`` if its %mask is all on, and ``part`` otherwise; returns its name."""
         self.definitions[name] = (
-            f"define internal void {name}({full} %a, ptr align {align} %p, {bits} %mask) alwaysinline {{\n"
-            f"  %all = call i1 @llvm.vector.reduce.and.v{self.width}i1({bits} %mask)\n"
-            f"  br i1 %all, label %whole, label %part\n"
-            f"whole:\n  store {full} %a, ptr %p, align {align}\n  ret void\n"
-            f"part:\n  call void {intrinsic}({full} %a, ptr align {align} %p, {bits} %mask)\n  ret void\n}}"
+            f"define internal {signature.format(name)} alwaysinline {{\n"
+            f"  %all = call i1 @llvm.vector.reduce.and.v{self.width}i1(<{self.width} x i1> %mask)\n"
+            f"  br i1 %all, label %whole, label %part\nwhole:\n{whole}part:\n{part}}}"
         )
         return name
-
-    def _whole_or_part(self, what: str, type: str) -> tuple[str, str, str, int]:
-        """A function's name, and the types it is about."""
-        name = f"@triton_cpu.{what}.{self.suffix(type)}"
-        return name, self.vector_type(type), f"<{self.width} x i1>", BYTES[type]
 
     def _or_other(self, loaded: Lane, mask: Lane | None, other: Lane | None) -> Lane:
         zero = other is None or other.ref in ("0", "0x0000000000000000", "0xH0000", "poison")
