@@ -1,6 +1,5 @@
 """From settings to an engine with a model in it: the one place where the floors below are put together."""
 
-import os
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -142,9 +141,7 @@ class Assembly(NamedTuple):
     def _sampling(self) -> Sampling:
         decoder = self.config.decoder
         order = decoder.order if isinstance(decoder, SamplingConfig) else FILTERS
-        on_cpu = _device(self.config.kernels).type == "cpu"
-        has_free_core = not on_cpu or torch.get_num_threads() < (os.cpu_count() or 1)
-        return Sampling(self.ops, self.loaded.config.vocab_size, order, has_free_core)
+        return Sampling(self.ops, self.loaded.config.vocab_size, order)
 
     def _drafter(self, speculation: NgramSpeculation | DraftModelSpeculation, sampling: Sampling) -> Drafter:
         if isinstance(speculation, NgramSpeculation):

@@ -43,6 +43,11 @@ class SamplingParams:
         penalties = (self.repetition_penalty, self.presence_penalty, self.frequency_penalty)
         return bool(self.logit_bias) or penalties != (1.0, 0.0, 0.0)
 
+    @property
+    def filters(self) -> bool:
+        """Whether the draw is among the likelier tokens only."""
+        return self.temperature > 0 and (self.top_k > 0 or self.top_p < 1 or self.min_p > 0)
+
 
 GREEDY = SamplingParams()
 

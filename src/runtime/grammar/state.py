@@ -35,7 +35,6 @@ class GrammarState:
         self._ended = False  # by a stop token, which the matcher does not know of
         self._failure = ""
         self._known_forced: list[int] | None = None
-        self._known_mask: NDArray[np.int32] | None = None  # of what comes next
         self._mask = np.empty(vocabulary.words, dtype=np.int32)  # the library's, with its own end
         self._mask_address = self._mask.ctypes.data
         stop_bits = np.zeros(-(-vocabulary.size // 32), dtype=np.uint32)
@@ -53,8 +52,7 @@ class GrammarState:
 
         out int32 [1 + len(drafts), ceil(V / 32)]: bit i & 31 of word i >> 5 is 1 if token i is, as mask_logits has it.
         There is no row without any. Rows behind a draft that is not allowed, or ends the answer, allow everything. The
-        state stays as it is, and believes the first row until the next token; most of the time is spent without the
-        interpreter's lock.
+        state stays as it is.
         """
         out.fill(-1)
         if self._ended:
@@ -62,12 +60,19 @@ class GrammarState:
         consumed = 0
         for i, row in enumerate(out):
             self._fill_row(row)
-            draft = drafts[i] if i < len(drafts) else -1
-            if not self._has(row, draft) or self._consume(draft) != 1:
+            if i == len(drafts) or not self._follow(drafts[i]):
                 break
             consumed += 1
         self._take_back(consumed)
-        self._known_mask = out[0]
+
+    def take(self, token: int) -> bool:
+        """Whether the token is allowed. It has been chosen then; else the state stays as it is."""
+        if self._ended:
+            return False
+        taken = self._try(token)
+        if not taken:
+            self._take_back(0)
+        return taken
 
     def advance(self, token: int) -> None:
         """The token was chosen. Where the grammar turns out to be a dead end, or too much for the library, a stop token
@@ -77,15 +82,12 @@ class GrammarState:
         """
         if self._ended:
             raise ValueError(f"token {token} comes after the end of the answer")
-        if self._is_end(token):
-            self._ended = True
-        elif (self._is_in_mask(token) or self._allows(token)) and self._consume(token) == 1:
-            self._tokens.append(token)
-        elif self._is_dead_end():
-            self._failure = f"the grammar cannot be followed further: {one_line(self._matcher.get_error())}"
-            self._ended = True
-        else:
+        if self._try(token):
+            return
+        if not self._is_dead_end():
             raise ValueError(f"the grammar does not allow token {token} here")
+        self._failure = f"the grammar cannot be followed further: {one_line(self._matcher.get_error())}"
+        self._ended = True
 
     def forced(self) -> list[int]:
         """Tokens that come next whatever is chosen, as the encoder spells what the grammar forces; a token is left out
@@ -98,16 +100,16 @@ class GrammarState:
 
     def valid_prefix(self, tokens: Sequence[int]) -> int:
         """How many of these could come next, a stop token the last. The state stays as it is."""
-        valid = consumed = 0
-        for token in tokens:
-            if not self._allows(token):
-                break
-            valid += 1
-            if self._is_end(token) or self._consume(token) != 1:
-                break
-            consumed += 1
+        consumed = ends = 0
+        for token in [] if self._ended else tokens:
+            if self._is_end(token):
+                ends = 1
+            elif self._follow(token):
+                consumed += 1
+                continue
+            break
         self._take_back(consumed)
-        return valid
+        return consumed + ends
 
     def fork(self) -> "GrammarState":
         """A state of its own at the same place."""
@@ -141,36 +143,31 @@ class GrammarState:
         """Whether it is a stop token that ends the answer here, not one that a grammar has named."""
         return token in self._stops and self._matcher.validate_tokens([token]) != 1 and self._matcher.is_accepting()
 
-    def _is_in_mask(self, token: int) -> bool:
-        """Whether `fill` has said that the token is allowed here: to ask the library again takes as long as a mask."""
-        return self._known_mask is not None and self._has(self._known_mask, token)
-
-    def _has(self, row: NDArray[np.int32], token: int) -> bool:
-        return 0 <= token < self._vocabulary.size and bool(row.item(token >> 5) >> (token & 31) & 1)
-
-    def _allows(self, token: int) -> bool:
-        """As the masks have it: where the bytes are forced, so are the tokens."""
-        if self._ended:
-            return False
+    def _try(self, token: int) -> bool:
+        """Whether the token is allowed, and has been taken; else the library may have failed."""
         if self._is_end(token):
-            return True
-        if not self._vocabulary.is_known(token):
+            self._ended = True
+        elif self._follow(token):
+            self._tokens.append(token)
+        else:
             return False
+        return True
+
+    def _follow(self, token: int) -> bool:
+        """Whether the token is allowed as text, and the matcher has taken it. As the masks have it: where the bytes are
+        forced, so are the tokens."""
         forced = self._forced_here()
-        return token == forced[0] if forced else self._matcher.validate_tokens([token]) == 1
+        may_be = token == forced[0] if forced else self._vocabulary.is_known(token)
+        if not may_be or self._matcher.try_consume_tokens([token]) != 1:
+            return False
+        self._known_forced = None
+        return True
 
     def _forced_here(self) -> list[int]:
-        """What the library says is forced after the tokens it has; asked once, as it takes as long as a mask."""
+        """What the library says is forced after the tokens it has; asked once, as it can take as long as a mask."""
         if self._known_forced is None:
             self._known_forced = self._matcher.compute_ff_tokens()
         return self._known_forced
-
-    def _consume(self, token: int) -> int:
-        """1 if the matcher has taken the token."""
-        taken = self._matcher.try_consume_tokens([token])
-        if taken:
-            self._known_forced = self._known_mask = None
-        return taken
 
     def _is_dead_end(self) -> bool:
         """Whether no token can come next, which shows in the attempt to say which could."""
@@ -179,6 +176,10 @@ class GrammarState:
 
     def _fill_row(self, row: NDArray[np.int32]) -> None:
         """Where the library fails, which `is_error` tells, it says that the answer may end."""
+        if forced := self._forced_here():
+            row[:] = 0
+            row.view(np.uint32)[forced[0] >> 5] = 1 << (forced[0] & 31)
+            return
         self._matcher.unsafe_compute_mask_ptr(self._mask_address, self._mask.nbytes)
         row[:] = self._mask[: len(row)]
         end = self._vocabulary.end
@@ -191,10 +192,10 @@ class GrammarState:
             self._rebuild()
         elif count:
             self._matcher.rollback(count)
-            self._known_forced = self._known_mask = None
+            self._known_forced = None
 
     def _rebuild(self) -> None:
         """A matcher that has met an error is of no use, not even for what came before."""
-        self._known_forced = self._known_mask = None
+        self._known_forced = None
         self._matcher = new_matcher(self._vocabulary, self._compiled.source)
         self._matcher.try_consume_tokens(self._tokens)

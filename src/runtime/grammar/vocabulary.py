@@ -1,5 +1,6 @@
 """A model's tokens as the grammar library reads them: bytes, whatever the vocabulary is."""
 
+from functools import lru_cache
 from itertools import accumulate
 
 from llguidance import LLTokenizer, TokenizerWrapper
@@ -9,6 +10,7 @@ from model.token_encoder import TokenEncoder
 _CONTROL = b"\xff"  # what the library knows control tokens by; no text has this byte
 _MARK = b"\x02"  # joins no token but its own
 UNSPELLED = "no tokens spell it"
+_REMEMBERED = 4096  # spellings; a grammar forces the same few texts again and again
 
 
 class TokenVocabulary:
@@ -74,7 +76,7 @@ class _Tokenizer:
     def __init__(self, vocabulary: TokenVocabulary) -> None:
         self.eos_token_id = vocabulary.end
         self.tokens = vocabulary.library_tokens()
-        self._vocabulary = vocabulary
+        self._encode = lru_cache(_REMEMBERED)(vocabulary.encode)
 
     def __call__(self, data: bytes) -> list[int]:
-        return self._vocabulary.encode(data)
+        return self._encode(data)

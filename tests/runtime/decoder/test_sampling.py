@@ -146,34 +146,70 @@ def test_what_was_remembered_of_a_sequence_is_forgotten() -> None:
     assert not decoder._penalties._histories
 
 
-class Only:
-    """A grammar that allows one token, always."""
+class Table:
+    """A grammar that allows tokens by the one before."""
 
     is_complete = False
 
-    def __init__(self, token: int) -> None:
-        self.token = token
+    def __init__(self, allowed: list[list[int]], last: int) -> None:
+        self.allowed = allowed
+        self.last = last
 
     def fill(self, drafts: list[int], out: np.ndarray) -> None:
-        out[:] = 1 << self.token
+        out[:] = -1
+        last = self.last
+        for row, draft in zip(out, [*drafts, -1], strict=True):
+            row[:] = sum(1 << token for token in self.allowed[last])
+            if draft not in self.allowed[last]:
+                break
+            last = draft
+
+    def take(self, token: int) -> bool:
+        if token not in self.allowed[self.last]:
+            return False
+        self.last = token
+        return True
 
     def advance(self, token: int) -> None:
-        assert token == self.token
+        assert self.take(token)
 
     def forced(self) -> list[int]:
         return []
 
 
-@pytest.mark.parametrize("has_free_core", [True, False])
-def test_masks_are_their_own_steps(has_free_core: bool) -> None:
-    """Of all sequences of a step only those with a grammar are bound, and a step that fails leaves no mask behind."""
-    decoder = Sampling(reference_ops(), V, FILTERS, has_free_core)
-    logits = torch.arange(V, dtype=torch.float32).expand(3, V)
-    free, bound = make_sequence(0, [1], GREEDY), make_sequence(1, [1], GREEDY)
-    bound.grammar = Only(3)  # type: ignore[assignment]
-    for _ in range(2):
-        decoder.begin([Scheduled(bound, [1])])  # and the model fails
-        (run,) = accept(decoder, logits[:1], [free], [[]])
-        assert run.tokens == [V - 1]
-        runs = accept(decoder, logits, [free, bound, free], [[], [], []])
-        assert [run.tokens for run in runs] == [[V - 1], [3], [V - 1]]
+some_tokens = st.lists(st.integers(0, V - 1), min_size=1, max_size=V, unique=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(some_tokens, min_size=V, max_size=V),
+    st.lists(st.lists(st.integers(0, V - 1), max_size=4), min_size=1, max_size=4),
+    st.integers(0, 2**31),
+    st.sampled_from([GREEDY, SamplingParams(temperature=1.5), SamplingParams(temperature=1.5, top_p=0.7)]),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_choices_are_those_of_masked_logits(
+    allowed: list[list[int]], drafts: list[list[int]], seed: int, params: SamplingParams, bound: list[bool]
+) -> None:
+    """Whether a mask was computed or not, one row after the other; and only those are bound that have a grammar."""
+    logits = torch.randn(sum(1 + len(d) for d in drafts), V, generator=torch.Generator().manual_seed(seed))
+    decoder = Sampling(reference_ops(), V, FILTERS)
+    sequences = [make_sequence(i, [i], params, seed + i) for i in range(len(drafts))]
+    for sequence, is_bound in zip(sequences, bound, strict=False):
+        sequence.grammar = Table(allowed, sequence.id) if is_bound else None  # type: ignore[assignment]
+    runs = accept(decoder, logits, sequences, drafts)
+    rows = iter(logits)
+    for sequence, guesses, run, is_bound in zip(sequences, drafts, runs, bound, strict=False):
+        single = make_sequence(0, [sequence.id], params, seed + sequence.id)
+        expected: list[int] = []
+        for draft, row in zip([*guesses, -1], rows, strict=False):
+            if not expected or expected == guesses[: len(expected)]:
+                masked = torch.full((1, V), float("-inf"))
+                kept = allowed[single.tokens[-1]] if is_bound else list(range(V))
+                masked[0, kept] = row[kept]
+                (step,) = accept(decoder, masked, [single], [[]])
+                expected += step.tokens
+                single.tokens += step.tokens
+            if draft < 0:
+                break
+        assert run.tokens == expected and run.drafts == len(expected) - 1

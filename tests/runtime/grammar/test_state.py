@@ -109,11 +109,13 @@ def test_masks_are_what_is_accepted(
         if token in allowed:
             other.advance(token)
             assert other.valid_prefix([token]) <= 1
+            assert state.fork().take(token)
         else:
             with pytest.raises(ValueError, match=f"token {token}"):
                 other.advance(token)
+            assert not state.take(token)
     for token in (-1, columns, 1 << 40):
-        assert state.valid_prefix([token]) == 0
+        assert state.valid_prefix([token]) == 0 and not state.take(token)
     assert look(state, columns) == before
 
 
