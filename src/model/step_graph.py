@@ -11,32 +11,41 @@ from kernels.ops import Ops
 from model.batch import Batch
 from model.model import Memory, Model
 
-FEW_TOKENS = 8  # so many, and kernels take other forms: such steps are never padded with tokens
+FEW = 8  # tokens or rows: so many, and kernels take other forms, so that these are never padded with more
 MOST_TOKENS = 128  # of a step in which a sequence has several: in larger ones, Python costs little
 
 
 class StepShape(NamedTuple):
-    """What a captured step has room for."""
+    """What a captured step has room for. rows: whose logits are computed."""
 
     sequences: int
     tokens: int
+    rows: int
     max_query_len: int
 
 
 def graph_shape(batch: Batch) -> StepShape | None:
-    """The shape that a batch is padded to; None for batches that are launched kernel by kernel.
+    """The shape that a batch is padded to; None for batches that are launched kernel by kernel: those that want no
+    logits, and large ones.
 
-    Those are prompts, and steps of more than a few tokens that do not want the logits of all, which a captured step
-    computes. Padding changes no result: as many rows of anything take the same forms of all kernels.
+    Padding changes no result: as many rows of anything take the same forms of all kernels.
     """
     sequences, tokens, rows = (tensor.shape[0] for tensor in (batch.context_lens, batch.tokens, batch.logit_rows))
-    if rows != tokens and (rows == 0 or tokens > FEW_TOKENS):
+    if rows == 0 or (tokens != sequences and tokens > MOST_TOKENS):
         return None
-    if tokens != sequences and tokens > MOST_TOKENS:
-        return None
-    room = tokens if tokens <= FEW_TOKENS else _power_of_two(tokens)
+    room = _room(tokens)
     padding = room > tokens  # its tokens belong to a sequence that is nobody's
-    return StepShape(_power_of_two(sequences + padding), room, _power_of_two(batch.max_query_len))
+    sequences = _power_of_two(sequences + padding)
+    rows = room if rows == tokens else min(_room(rows), room - 1)  # else as many as tokens are those of all tokens
+    return StepShape(sequences, room, rows, _power_of_two(batch.max_query_len))
+
+
+def _room(count: int) -> int:
+    """The count if it is small, or one of few above it, by 16 or at most a quarter."""
+    if count <= FEW:
+        return count
+    unit = max(16, _power_of_two(count) // 8)
+    return -(-count // unit) * unit
 
 
 def _power_of_two(count: int) -> int:
@@ -47,12 +56,12 @@ def _power_of_two(count: int) -> int:
 class StepGraph(Generic[Memory]):
     """The captured launches of a step of one shape, and the buffers they read and write.
 
-    Sequences behind those of the batch have no tokens. Tokens behind those of the batch write nowhere (slot -1), and
-    nobody looks at their logits.
+    Sequences behind those of the batch have no tokens. Tokens behind those of the batch write nowhere (slot -1). Nobody
+    looks at the logits behind those that are wanted.
     """
 
     def __init__(self, model: Model[Memory], cache: Memory, ops: Ops, shape: StepShape, table_width: int) -> None:
-        sequences, tokens, max_query_len = shape
+        sequences, tokens, rows, max_query_len = shape
         per_sequence = torch.zeros(sequences, dtype=torch.int32)
         per_token = torch.zeros(tokens, dtype=torch.int32)
         self.inputs = Batch(
@@ -60,17 +69,17 @@ class StepGraph(Generic[Memory]):
             cu_seqlens=torch.zeros(sequences + 1, dtype=torch.int32), context_lens=per_sequence,
             block_tables=per_sequence.new_zeros(sequences, table_width), state_slots=torch.full_like(per_sequence, -1),
             lookaheads=per_sequence.clone(), sequence_ids=per_token.clone(),
-            logit_rows=torch.arange(tokens, dtype=torch.int32), max_query_len=max_query_len,
+            logit_rows=torch.arange(rows, dtype=torch.int32), max_query_len=max_query_len,
         ).to(model.device)  # fmt: skip
         self._model, self._cache, self._ops = model, cache, ops
         self._graph: LaunchGraph | None = None
-        self._logits = self._picked = torch.empty(0)
+        self._logits = torch.empty(0)
 
     def capture(self, batch: Batch) -> Tensor:
         """Run the step for the first time, launch by launch, and keep the launches. Returns the wanted logits."""
         self._load(batch)
         self._graph = LaunchGraph(self._run, self._ops.backend, self._model.device)
-        return self._wanted(batch)
+        return self._logits[: len(batch.logit_rows)]
 
     def replay(self, batch: Batch) -> tuple[Tensor, float]:
         """Run the step again on another batch; return the wanted logits and the seconds spent in the launches."""
@@ -78,19 +87,10 @@ class StepGraph(Generic[Memory]):
         self._load(batch)
         started = time.perf_counter()
         self._graph.replay()
-        return self._wanted(batch), time.perf_counter() - started
+        return self._logits[: len(batch.logit_rows)], time.perf_counter() - started
 
     def _run(self) -> None:
         self._logits = self._model.forward(self.inputs, self._cache, self._ops)
-
-    def _wanted(self, batch: Batch) -> Tensor:
-        tokens = batch.tokens.shape[0]
-        if batch.logit_rows.shape[0] == tokens:
-            return self._logits[:tokens]
-        if not len(self._picked):
-            self._picked = torch.empty_like(self._logits)
-        rows = batch.logit_rows.to(self._logits.device)
-        return torch.index_select(self._logits, 0, rows, out=self._picked[: len(rows)])
 
     def _load(self, batch: Batch) -> None:
         sequences, tokens = batch.context_lens.shape[0], batch.tokens.shape[0]
@@ -103,6 +103,8 @@ class StepGraph(Generic[Memory]):
         inputs.context_lens[:sequences].copy_(batch.context_lens)
         inputs.block_tables[:sequences, : batch.block_tables.shape[1]].copy_(batch.block_tables)
         inputs.state_slots[:sequences].copy_(batch.state_slots)
+        if len(inputs.logit_rows) < len(inputs.tokens):  # else they are those of all tokens, always
+            inputs.logit_rows[: len(batch.logit_rows)].copy_(batch.logit_rows)
         if sequences < inputs.context_lens.shape[0]:
             inputs.cu_seqlens[sequences + 1 :].fill_(tokens)
             inputs.state_slots[sequences:].fill_(-1)

@@ -105,17 +105,23 @@ def shape(*steps: tuple[int, int]) -> StepShape | None:
 
 
 def test_steps_are_padded_to_few_shapes() -> None:
-    assert shape((1, 1)) == (1, 1, 1)
-    assert shape(*[(1, 1)] * 5) == (8, 5, 1)
-    assert shape(*[(1, 1)] * 9) == shape(*[(1, 1)] * 15) == (16, 16, 1)
-    assert shape(*[(1, 1)] * 300) == (512, 512, 1)
-    assert shape((3, 3)) == shape((3, 1)) == (1, 3, 4)
-    assert shape((8, 8), (8, 8)) == (2, 16, 8)
-    assert shape((8, 8), (7, 7)) == (4, 16, 8)  # one of them has the token that nobody fed
-    assert shape(*[(5, 5)] * 16) == (32, 128, 8)
+    assert shape((1, 1)) == (1, 1, 1, 1)
+    assert shape(*[(1, 1)] * 5) == (8, 5, 5, 1)
+    assert shape(*[(1, 1)] * 9) == shape(*[(1, 1)] * 15) == (16, 16, 16, 1)
+    assert shape(*[(1, 1)] * 20) == (32, 32, 32, 1)
+    assert shape(*[(1, 1)] * 300) == (512, 320, 320, 1)
+    assert shape((3, 3)) == (1, 3, 3, 4)
+    assert shape((8, 8), (8, 8)) == (2, 16, 16, 8)
+    assert shape((8, 8), (7, 7)) == (4, 16, 16, 8)  # one of them has the token that nobody fed
+    assert shape(*[(5, 5)] * 15) == (16, 80, 80, 8)
+
+
+def test_steps_need_not_want_all_logits() -> None:
+    assert shape((3, 1)) == (1, 3, 1, 4)
+    assert shape((9, 1), (1, 0)) == (4, 16, 1, 16)
+    assert shape((3, 1), *[(1, 1)] * 10) == shape((4, 1), *[(1, 1)] * 11) == (16, 16, 15, 4)
 
 
 def test_other_steps_are_not_captured() -> None:
     assert shape((3, 0)) is None
-    assert shape((9, 1)) is None
-    assert shape((100, 100), (29, 29)) is None
+    assert shape((100, 1), (29, 1)) is None

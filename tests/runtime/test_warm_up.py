@@ -12,9 +12,9 @@ from runtime.request import Request
 
 @pytest.mark.parametrize("model", ["llama-1m", "rwkv7-1m"])
 def test_verification_is_captured(model: str) -> None:
-    """One sequence, with a repeating prompt, and at first with always the most drafts."""
+    """One sequence, with a repeating prompt (too long to be captured), and at first with always the most drafts."""
     assembly = assembled(model, "speculation=ngram", "speculation.adaptive=false", "speculation.most=5")
-    request = Request(tuple(assembly.loaded.encoder.encode("my lord of York, " * 6)), 40)
+    request = Request(tuple(assembly.loaded.encoder.encode("my lord of York, " * 30)), 40)
     assembly.warm_up([request])
     for most in (5, 1, 2, 3, 4):
         speculation = replace(assembly.config.speculation, most=most)
