@@ -101,6 +101,7 @@ class CPUBackend(BaseBackend):
             vector_registers=host.vector_registers,
             has_masks=host.has("avx512bw"),
             bf16_dot=bf16_dot,
+            bf16_tiles=host.has_tiles,
             bf16_rounding=bf16_rounding,
             fp_fusion=options.enable_fp_fusion,
         )

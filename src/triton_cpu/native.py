@@ -1,5 +1,6 @@
 """Host machine code: LLVM IR text to object bytes, object bytes to callable addresses."""
 
+import ctypes
 import platform
 import sys
 import threading
@@ -27,6 +28,7 @@ class HostMachine:
     processor: str  # "x86_64" or "aarch64"
     cpu: str  # LLVM's name of the model, which decides scheduling only
     features: str  # "+avx,+avx2,-amx-tile,...": which instructions may be used
+    has_tiles: bool = False  # products of tiles of bf16 (AMX), whose registers the system has granted
 
     def has(self, feature: str) -> bool:
         return f"+{feature}" in self.features.split(",")
@@ -57,7 +59,14 @@ def host_machine() -> HostMachine:
         # Server parts of one vendor are tuned to split 512-bit vectors in two. Kernels stream long rows
         # and do wide fused multiply-adds, where the full width wins.
         features += ",-prefer-256-bit,-prefer-128-bit"
-    return HostMachine(processor, llvm.get_host_cpu_name(), features)
+    has_tiles = "+amx-bf16" in features.split(",") and _may_use_tiles()
+    return HostMachine(processor, llvm.get_host_cpu_name(), features, has_tiles)
+
+
+def _may_use_tiles() -> bool:
+    """Asks the system for the registers of AMX, which it saves for processes that have asked: arch_prctl(2),
+    ARCH_REQ_XCOMP_PERM of XFEATURE_XTILEDATA."""
+    return bool(ctypes.CDLL(None).syscall(158, 0x1023, 18) == 0)
 
 
 @cache

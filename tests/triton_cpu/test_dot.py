@@ -11,12 +11,15 @@ from triton_cpu.codegen import Target
 
 
 @triton.jit
-def dot_kernel(p_a, p_b, p_c, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, TB: tl.constexpr, STEPS: tl.constexpr):
+def dot_kernel(
+    p_a, p_b, p_c,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, TB: tl.constexpr, STEPS: tl.constexpr, TA: tl.constexpr = False,
+):  # fmt: skip
     o_m, o_n, o_k = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
     p_c += o_m[:, None] * N + o_n[None, :]
     acc = tl.load(p_c)
     for _ in range(STEPS):
-        a = tl.load(p_a + o_m[:, None] * K + o_k[None, :])
+        a = tl.load(p_a + (o_m[:, None] + o_k[None, :] * M if TA else o_m[:, None] * K + o_k[None, :]))
         b = tl.load(p_b + (o_n[None, :] * K + o_k[:, None] if TB else o_k[:, None] * N + o_n[None, :]))
         acc = tl.dot(a, b, acc, out_dtype=acc.dtype)
     tl.store(p_c, acc)
@@ -56,6 +59,18 @@ def test_bf16_in_pairs(m, n, k, transposed):
     ir = compiled_for(Target(512, bf16_dot=True), dot_kernel, a, b, c, M=m, N=n, K=k, TB=transposed, STEPS=3)
     assert "dpbf16ps" in ir
     assert torch.equal(c, 1 + 3 * a.float() @ (b.t() if transposed else b).float())
+
+
+@pytest.mark.skipif(not native.host_machine().has_tiles, reason="the processor has no AMX, or the system keeps it")
+@pytest.mark.parametrize("turned", [(False, False), (False, True), (True, True)])
+@pytest.mark.parametrize("m, n, k", [(16, 16, 32), (16, 128, 64), (64, 32, 128), (32, 16, 512)])
+def test_bf16_on_tiles(m, n, k, turned):
+    a, b = (torch.randint(-4, 5, s).bfloat16() for s in ((m, k), (k, n)))
+    given = [x.t().contiguous() if is_turned else x for x, is_turned in zip((a, b), turned, strict=True)]
+    c, target = torch.ones(m, n), Target(512, bf16_tiles=True)
+    ir = compiled_for(target, dot_kernel, *given, c, M=m, N=n, K=k, TB=turned[1], STEPS=3, TA=turned[0])
+    assert "tdpbf16ps" in ir
+    assert torch.equal(c, 1 + 3 * a.float() @ b.float())
 
 
 @triton.jit

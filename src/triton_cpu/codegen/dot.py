@@ -19,6 +19,7 @@ from triton_cpu.codegen.lanes import BYTES, Lane, Pointer, integer, is_float
 from triton_cpu.codegen.nest import Nests
 from triton_cpu.codegen.prefetch import NextTile
 from triton_cpu.codegen.shapes import row_major
+from triton_cpu.codegen.tiles import emit_tile_product, fits_tiles
 from triton_cpu.codegen.turn import is_plain_load, transposed, turned_quarter
 from triton_cpu.ttir import Op, Value
 
@@ -45,14 +46,19 @@ def emit_dot(g: Nests, op: Op) -> None:
         raise UnsupportedOpError(op, why="batched products")
     (m, k), n = a.type.shape, b.type.shape[1]
     total = op.result.type.elem
-    pairs = _pairs(g, a.type.elem, b.type.elem, n, k)
+    on_tiles = g.target.bf16_tiles and a.type.elem == b.type.elem == "bf16" and fits_tiles(m, n, k)
+    pairs = on_tiles or _pairs(g, a.type.elem, b.type.elem, n, k)
     product = Product(m, n, k, *_element(op, a.type.elem, b.type.elem, pairs), pairs)
     into = _accumulator(g, op, c)
-    left = _left_reader(g, a, product)
+    left = _packed(g, a, (m, k), "bf16") if on_tiles else _left_reader(g, a, product)
     right = _packed_right(g, b, product)
     if total != product.total:
         raise UnsupportedOpError(op, why=f"{a.type.elem} operands with {total} results")
-    _micro_kernels(g, product, left, right, into, NextTile(g, op, b if n >= m else a))
+    following = NextTile(g, op, b if n >= m else a)
+    if isinstance(left, Buffer):
+        emit_tile_product(g, left, right, into, following)
+    else:
+        _micro_kernels(g, product, left, right, into, following)
     g.buffers[op.result] = into
 
 

@@ -185,7 +185,7 @@ class Evaluation(MemoryAccess):
         ref = self.b.array(max(type.numel * BYTES[type.elem], 64))
         return Buffer(ref, type.elem, type.pointee, type.shape, row_major(type.shape))
 
-    def _at(self, buffer: Buffer, index: Index) -> Pointer:
+    def at(self, buffer: Buffer, index: Index) -> Pointer:
         linear = integer(0)
         for i, stride in zip(index, buffer.strides, strict=True):
             linear = self.add(linear, self.mul(i, integer(stride)))
@@ -193,7 +193,7 @@ class Evaluation(MemoryAccess):
         return Pointer(Lane("ptr", UNIFORM, buffer.ref), linear, stored)
 
     def read(self, buffer: Buffer, index: Index) -> Lane | Pointer:
-        lane = self.load_lanes(self._at(buffer, index), None, None)
+        lane = self.load_lanes(self.at(buffer, index), None, None)
         if buffer.elem == "ptr":
             address = self.instruction("inttoptr {t} {0} to {r}", "ptr", [lane])
             return Pointer(address, integer(0), buffer.pointee)
@@ -202,4 +202,4 @@ class Evaluation(MemoryAccess):
     def write(self, buffer: Buffer, index: Index, value: Lane | Pointer) -> None:
         if isinstance(value, Pointer):
             value = self.instruction("ptrtoint {t} {0} to {r}", "i64", [self.addresses(value)])
-        self.store_lanes(self._at(buffer, index), value, None)
+        self.store_lanes(self.at(buffer, index), value, None)

@@ -11,6 +11,7 @@ class Target:
     vector_registers: int = 32
     has_masks: bool = True  # loads and stores of some lanes of any type, at the speed of those of all
     bf16_dot: bool = False
+    bf16_tiles: bool = False  # products of tiles of bf16 (AMX)
     bf16_rounding: bool = False  # from f32, in one instruction: for others LLVM calls a function that nobody links
     fp_fusion: bool = True  # may a * b + c be one rounding
 
