@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.blocks import block_bytes, decode_blocks, decode_turned, load_or_zero
-from kernels.targets import Target
+from kernels.targets import Target, has_bf16_tiles
 
 
 class MatmulMeta(NamedTuple):
@@ -42,7 +42,7 @@ class MatmulMeta(NamedTuple):
 class Tile(NamedTuple):
     """The constexpr arguments of one product."""
 
-    form: str  # "rows", or "tiles", or "turned" tiles
+    form: str  # "rows", or "tiles", or "turned" tiles, or "widened" ones: turned, and multiplied in f32
     even_k: bool
     block_m: int
     block_n: int
@@ -60,11 +60,14 @@ def is_even(form: str, depth: int, block_k: int) -> bool:
 
 def choose_tile(meta: MatmulMeta, x: Tensor, packed: bool, invariant: bool) -> Tile:
     """The form and the tile for x [T, K]. invariant: the form for few rows, however many there are. (In no form does a
-    row's result depend on the tile, but for what `tile_product` says of up to 32 rows.)"""
+    row's result depend on the tile, but "widened" is for up to 32 rows.)"""
     rows, depth = x.shape
     if rows > meta.few_rows and not invariant:
         block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))
-        form = "turned" if meta.turned else "tiles"
+        # To decode weights is a large part of a product of few rows, and rounding them to x's type another, which pays
+        # where the type's products are much faster.
+        is_widened = x.itemsize == 2 and block_m <= 32 and not has_bf16_tiles()
+        form = ("widened" if is_widened else "turned") if meta.turned else "tiles"
         block_n = meta.thin_n if block_m <= 32 else meta.tile_n
         return Tile(form, is_even(form, depth, meta.tile_k), block_m, block_n, meta.tile_k)
     block_k = 16 if packed else meta.row_k
@@ -132,13 +135,12 @@ def rows_product(
 @triton.jit
 def tile_product(
     p_x, p_weight, o_t, o_n, K,
-    FORMAT: tl.constexpr, TURNED: tl.constexpr, EVEN_K: tl.constexpr,
+    FORMAT: tl.constexpr, FORM: tl.constexpr, EVEN_K: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr,
 ):  # fmt: skip
     """x[o_t] @ weight[o_n].T, [BLOCK_M, BLOCK_N] f32. f32 activations multiply in full f32.
 
-    TURNED: packed weights are decoded to [BLOCK_K, BLOCK_N] at once, and up to 32 rows of x, of which to decode is a
-    large part, multiply in f32 whatever their type.
+    FORM "turned": packed weights are decoded to [BLOCK_K, BLOCK_N] at once; "widened": and multiply in f32.
     """
     b_acc = tl.zeros([BLOCK_M, BLOCK_N], dtype=tl.float32)
     o_k = tl.arange(0, BLOCK_K)
@@ -148,12 +150,12 @@ def tile_product(
         if FORMAT == "dense":
             b_w = load_or_zero(p_weight + o_n[:, None] * K + k + o_k[None, :], m_k)  # [BLOCK_N, BLOCK_K]
             b_w = tl.trans(b_w.to(b_x.dtype))
-        elif TURNED:
+        elif FORM != "tiles":
             # Behind the last block x is zero.
             o_b = tl.minimum(k // 32 + tl.arange(0, BLOCK_K // 32), K // 32 - 1)[:, None]
             p_block = p_weight + (o_n[None, :] * (K // 32) + o_b) * block_bytes(FORMAT)
             b_w = decode_turned(p_block, FORMAT, BLOCK_K // 32)
-            if BLOCK_M <= 32:
+            if FORM == "widened":
                 b_x = b_x.to(tl.float32)
             b_w = b_w.to(b_x.dtype)
         else:
@@ -195,7 +197,7 @@ def product(
     elif FORM == "turned" and FORMAT == "dense" and BLOCK_M == 16 and p_x.dtype.element_ty == tl.float32:
         return thin_product(p_x, p_weight, o_t, o_n, K, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
     else:
-        return tile_product(p_x, p_weight, o_t, o_n, K, FORMAT, FORM == "turned", EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
+        return tile_product(p_x, p_weight, o_t, o_n, K, FORMAT, FORM, EVEN_K, BLOCK_M, BLOCK_N, BLOCK_K)
 
 
 # The CPUs' are measured (two cores of Zen 5, of Emerald Rapids; cpu_256 of Zen 3). Those of GPUs compile, but have

@@ -27,6 +27,11 @@ def target_of(device: torch.device) -> Target:
     return "sm_90" if major == 9 else "sm_80"
 
 
+def has_bf16_tiles() -> bool:
+    """Whether the CPU multiplies tiles of bf16 (AMX)."""
+    return not triton.knobs.runtime.interpret and host_machine().has_tiles
+
+
 def _has_wide_vectors() -> bool:
     if triton.knobs.runtime.interpret:  # each operation is a step of Python: the larger, the better
         return True
