@@ -63,7 +63,7 @@ def test_bf16_in_pairs(m, n, k, transposed):
 
 @pytest.mark.skipif(not native.host_machine().has_tiles, reason="the processor has no AMX, or the system keeps it")
 @pytest.mark.parametrize("turned", [(False, False), (False, True), (True, True)])
-@pytest.mark.parametrize("m, n, k", [(16, 16, 32), (16, 128, 64), (64, 32, 128), (32, 16, 512)])
+@pytest.mark.parametrize("m, n, k", [(1, 16, 32), (8, 64, 64), (16, 128, 64), (64, 32, 128), (32, 16, 512)])
 def test_bf16_on_tiles(m, n, k, turned):
     a, b = (torch.randint(-4, 5, s).bfloat16() for s in ((m, k), (k, n)))
     given = [x.t().contiguous() if is_turned else x for x, is_turned in zip((a, b), turned, strict=True)]

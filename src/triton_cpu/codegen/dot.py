@@ -46,7 +46,7 @@ def emit_dot(g: Nests, op: Op) -> None:
         raise UnsupportedOpError(op, why="batched products")
     (m, k), n = a.type.shape, b.type.shape[1]
     total = op.result.type.elem
-    on_tiles = g.target.bf16_tiles and a.type.elem == b.type.elem == "bf16" and fits_tiles(m, n, k)
+    on_tiles = g.target.bf16_tiles and a.type.elem == b.type.elem == "bf16" and fits_tiles(n, k)
     pairs = on_tiles or _pairs(g, a.type.elem, b.type.elem, n, k)
     product = Product(m, n, k, *_element(op, a.type.elem, b.type.elem, pairs), pairs)
     into = _accumulator(g, op, c)

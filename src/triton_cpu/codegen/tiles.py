@@ -22,12 +22,24 @@ _MULTIPLY = "llvm.x86.tdpbf16ps.internal"
 _SHAPE = "i16 16, i16 64"  # rows, and bytes of each
 
 
-def fits_tiles(m: int, n: int, k: int) -> bool:
-    return m >= SIDE and n >= SIDE and k >= DEPTH  # all are powers of two
+def fits_tiles(n: int, k: int) -> bool:
+    """Whatever the rows are, or a row's result would depend on how many there are."""
+    return n >= SIDE and k >= DEPTH  # powers of two
 
 
 def emit_tile_product(g: Nests, left: Buffer, right: Buffer, into: Buffer, following: NextTile) -> None:
-    """into [m, n] f32 += left [m, k] bf16 · right [k / 2, n], words of two bf16."""
+    """into [m, n] f32 += left [m, k] bf16 · right [k / 2, n], words of two bf16.
+
+    Fewer than 16 rows are computed as 16, of which nobody looks at the last: LLVM runs out of registers where tiles
+    have several shapes.
+    """
+    if into.shape[0] < SIDE:
+        left_padded, into_padded = _padded(g, left), _padded(g, into)
+        _copy(g, left, left_padded, left.shape)
+        _copy(g, into, into_padded, into.shape)
+        emit_tile_product(g, left_padded, right, into_padded, following)
+        _copy(g, into_padded, into, into.shape)
+        return
     (m, k), n = left.shape, right.shape[1]
     g.definitions[_LOAD] = f"declare x86_amx @{_LOAD}(i16, i16, ptr, i64)"
     g.definitions[_STORE] = f"declare void @{_STORE}(i16, i16, ptr, i64, x86_amx)"
@@ -51,13 +63,24 @@ def emit_tile_product(g: Nests, left: Buffer, right: Buffer, into: Buffer, follo
             at_word = _divided(g, at_k, 2)
             following.prefetch(g, g.add(blocks, _divided(g, at_k, DEPTH)), turns)
             lefts = [_load(g, left, row, at_k) for row in at_rows]
-            rights = [_load(g, right, at_word, column) for column in at_columns]
-            for r, a in enumerate(lefts):
-                for c, b in enumerate(rights):
+            for c, column in enumerate(at_columns):
+                b = _load(g, right, at_word, column)
+                for r, a in enumerate(lefts):
                     sums[r][c] = _multiply_add(g, sums[r][c], a, b)
         for row, line in zip(at_rows, sums, strict=True):
             for column, total in zip(at_columns, line, strict=True):
                 g.b.stmt(f"call void @{_STORE}({_SHAPE}, {_place(g, into, row, column)}, x86_amx {total})")
+
+
+def _padded(g: Nests, buffer: Buffer) -> Buffer:
+    """Room for 16 rows instead."""
+    columns = buffer.shape[1]
+    memory = g.b.array(SIDE * columns * BYTES[buffer.elem])
+    return Buffer(memory, buffer.elem, "", (SIDE, columns), (columns, 1))
+
+
+def _copy(g: Nests, source: Buffer, target: Buffer, shape: tuple[int, ...]) -> None:
+    g.nest(shape, 1, [], lambda index: g.write(target, index, g.read(source, index)))
 
 
 def _place(g: Nests, buffer: Buffer, row: Lane, column: Lane) -> str:
