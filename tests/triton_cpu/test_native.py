@@ -1,4 +1,5 @@
 import ctypes
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,3 +72,11 @@ def test_other_systems_are_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.platform", "win32")
     with pytest.raises(UnsupportedMachineError, match=r"need Linux .* TRITON_INTERPRET=1"):
         native.host_machine.__wrapped__()
+
+
+@pytest.mark.parametrize("is_granted", [True, False])
+def test_tiles_are_used_where_the_system_grants_them(monkeypatch: pytest.MonkeyPatch, is_granted: bool) -> None:
+    features = SimpleNamespace(flatten=lambda: "+avx512f,+amx-bf16")
+    monkeypatch.setattr(native.llvm, "get_host_cpu_features", lambda: features)
+    monkeypatch.setattr(native, "_may_use_tiles", lambda: is_granted)
+    assert native.host_machine.__wrapped__().has_tiles is is_granted
