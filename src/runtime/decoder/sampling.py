@@ -20,7 +20,7 @@ class Sampling:
     """Proposes nothing, but keeps drafts that others propose: those that it would have chosen.
 
     A grammar's mask is computed where it could change what is chosen. The likeliest token, or the winner of the draw,
-    is the same with a mask if the mask allows it, which takes a tenth of the time to find out. So a choice is made
+    is the same with a mask if the mask allows it, and to ask for one token takes less time. So a choice is made
     without, and again where the grammar does not allow it. Filters are different: what they keep depends on every token
     that a mask takes away.
     """

@@ -25,7 +25,7 @@ class DecoderStrategy(Protocol):
         ...
 
     def begin(self, entries: list[Scheduled]) -> None:
-        """The model is about to run on all of these: what does not depend on its logits can be computed meanwhile."""
+        """The model is about to run on all of these."""
 
     def accept(self, logits: torch.Tensor, entries: list[Scheduled]) -> list[Accepted]:
         """The new tokens of each entry that yields any.
