@@ -64,10 +64,11 @@ def choose_tile(meta: MatmulMeta, x: Tensor, packed: bool, invariant: bool) -> T
     rows, depth = x.shape
     if rows > meta.few_rows and not invariant:
         block_m = max(16, min(triton.next_power_of_2(rows), meta.tile_m))
-        # To decode weights is a large part of a product of few rows, and rounding them to x's type another, which pays
-        # where the type's products are much faster.
-        is_widened = x.itemsize == 2 and block_m <= 32 and not has_bf16_tiles()
-        form = ("widened" if is_widened else "turned") if meta.turned else "tiles"
+        form = "turned" if meta.turned else "tiles"
+        if meta.turned and x.itemsize == 2 and block_m <= 32 and not has_bf16_tiles():
+            # To decode weights is a large part of a product of few rows, and rounding them to x's type another, which
+            # pays where the type's products are much faster.
+            form = "widened"
         block_n = meta.thin_n if block_m <= 32 else meta.tile_n
         return Tile(form, is_even(form, depth, meta.tile_k), block_m, block_n, meta.tile_k)
     block_k = 16 if packed else meta.row_k

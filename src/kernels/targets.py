@@ -27,6 +27,7 @@ def target_of(device: torch.device) -> Target:
     return "sm_90" if major == 9 else "sm_80"
 
 
+@cache
 def has_bf16_tiles() -> bool:
     """Whether the CPU multiplies tiles of bf16 (AMX)."""
     return not triton.knobs.runtime.interpret and host_machine().has_tiles

@@ -113,7 +113,7 @@ def test_steps_are_padded_to_few_shapes() -> None:
     assert shape((3, 3)) == (1, 3, 3, 4)
     assert shape((8, 8), (8, 8)) == (2, 16, 16, 8)
     assert shape((8, 8), (7, 7)) == (4, 16, 16, 8)  # one of them has the token that nobody fed
-    assert shape(*[(5, 5)] * 15) == (16, 80, 80, 8)
+    assert shape(*[(5, 5)] * 15) == shape(*[(5, 5)] * 16) == (16, 80, 80, 8)
 
 
 def test_steps_need_not_want_all_logits() -> None:
@@ -125,3 +125,4 @@ def test_steps_need_not_want_all_logits() -> None:
 def test_other_steps_are_not_captured() -> None:
     assert shape((3, 0)) is None
     assert shape((100, 1), (29, 1)) is None
+    assert shape((100, 100), (29, 29)) is None

@@ -8,7 +8,6 @@ updated in place when the plan found that nobody else reads it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -227,7 +226,7 @@ def _micro_kernels(g: Nests, p: Product, left: Reader, right: Buffer, into: Buff
     rows = min(p.m, max(1, accumulators // columns))
     outer_width, g.width, outer_memo, g.memo = g.width, width, g.memo, {}
     full = g.vector_type(p.total)
-    with _maybe_loop(g, p.n, columns * width) as j, _maybe_loop(g, p.m, rows) as i:
+    with g.passes(p.n, columns * width) as j, g.passes(p.m, rows) as i:
         slots = [[g.b.slot(full) for _ in range(columns)] for _ in range(rows)]
         places = [
             [(g.add(i, integer(r)), g.lane_index(g.add(j, integer(c * width)))) for c in range(columns)]
@@ -239,9 +238,9 @@ def _micro_kernels(g: Nests, p: Product, left: Reader, right: Buffer, into: Buff
         steps = p.k // 2 if p.pairs else p.k
         unroll = min(steps, _SMALL_K_UNROLL)
         turns = steps // unroll * (p.m // rows) * (p.n // (columns * width))
-        with _maybe_loop(g, steps, unroll) as k0:
-            block = g.add(g.mul(_divided(g, j, columns * width), integer(p.m // rows)), _divided(g, i, rows))
-            turn = g.add(g.mul(block, integer(steps // unroll)), _divided(g, k0, unroll))
+        with g.passes(steps, unroll) as k0:
+            block = g.add(g.mul(g.shift_right(j, columns * width), integer(p.m // rows)), g.shift_right(i, rows))
+            turn = g.add(g.mul(block, integer(steps // unroll)), g.shift_right(k0, unroll))
             following.prefetch(g, turn, turns)
             for u in range(unroll):
                 k = g.add(k0, integer(u))
@@ -281,15 +280,6 @@ def _multiply_add(g: Nests, p: Product, element: str, weight: str, total: str) -
 _DPBF16 = "llvm.x86.avx512bf16.dpbf16ps.512"
 
 
-def _divided(g: Nests, a: Lane, divisor: int) -> Lane:
-    return integer(0) if a.literal == 0 else g.shift_right(a, divisor)
-
-
 def _lane(found: Lane | Pointer) -> Lane:
     assert isinstance(found, Lane)
     return found
-
-
-def _maybe_loop(g: Nests, count: int, step: int) -> AbstractContextManager[Lane]:
-    """A counted loop, or a single pass at zero."""
-    return nullcontext(integer(0)) if count == step else g.counted_loop(count, step)

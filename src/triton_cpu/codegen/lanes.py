@@ -175,6 +175,8 @@ class LaneMath:
 
     def shift_right(self, a: Lane, divisor: int) -> Lane:
         """A uniform, non-negative lane divided by a power of two."""
+        if a.literal is not None:
+            return a._replace(ref=str(a.literal // divisor))
         ref = self.b.emit(f"lshr {LLVM_TYPES[a.type]} {a.ref}, {divisor.bit_length() - 1}", a.level)
         return a._replace(ref=ref)
 

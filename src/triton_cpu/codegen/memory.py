@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from triton_cpu.codegen.builder import Builder
 from triton_cpu.codegen.errors import UnsupportedOpError
@@ -39,6 +39,10 @@ class MemoryAccess(LaneMath):
             depth = self.b.depth
             yield Lane("i64", UNIFORM, counter, 0, depth)
         self.memo = {key: lane for key, lane in self.memo.items() if lane.level < depth}
+
+    def passes(self, count: int, step: int) -> AbstractContextManager[Lane]:
+        """A counted loop, or a single pass at zero."""
+        return nullcontext(integer(0)) if count == step else self.counted_loop(count, step)
 
     def load(self, op: Op, args: list[Lane | Pointer]) -> Lane | Pointer:
         pointer = args[0]

@@ -8,8 +8,6 @@ volume 2. LLVM allocates the registers and writes their configuration into each 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 from triton_cpu.codegen.evaluation import Buffer
 from triton_cpu.codegen.lanes import BYTES, Lane, integer
 from triton_cpu.codegen.nest import Nests
@@ -48,20 +46,16 @@ def emit_tile_product(g: Nests, left: Buffer, right: Buffer, into: Buffer, follo
     columns = min(n // SIDE, 4 // rows)  # four results, and what goes into them: no more than eight registers
     depth = min(k, _MAX_STEPS * DEPTH)
     turns = n // (columns * SIDE) * (m // (rows * SIDE)) * (k // DEPTH)
-    with (
-        _maybe_loop(g, n, columns * SIDE) as j,
-        _maybe_loop(g, m, rows * SIDE) as i,
-        _maybe_loop(g, k, depth) as k0,
-    ):
+    with g.passes(n, columns * SIDE) as j, g.passes(m, rows * SIDE) as i, g.passes(k, depth) as k0:
         at_rows = [g.add(i, integer(r * SIDE)) for r in range(rows)]
         at_columns = [g.add(j, integer(c * SIDE)) for c in range(columns)]
-        blocks = g.mul(_divided(g, j, columns * SIDE), integer(m // (rows * SIDE)))
-        blocks = g.mul(g.add(blocks, _divided(g, i, rows * SIDE)), integer(k // DEPTH))
+        blocks = g.mul(g.shift_right(j, columns * SIDE), integer(m // (rows * SIDE)))
+        blocks = g.mul(g.add(blocks, g.shift_right(i, rows * SIDE)), integer(k // DEPTH))
         sums = [[_load(g, into, row, column) for column in at_columns] for row in at_rows]
         for step in range(0, depth, DEPTH):
             at_k = g.add(k0, integer(step))
-            at_word = _divided(g, at_k, 2)
-            following.prefetch(g, g.add(blocks, _divided(g, at_k, DEPTH)), turns)
+            at_word = g.shift_right(at_k, 2)
+            following.prefetch(g, g.add(blocks, g.shift_right(at_k, DEPTH)), turns)
             lefts = [_load(g, left, row, at_k) for row in at_rows]
             for c, column in enumerate(at_columns):
                 b = _load(g, right, at_word, column)
@@ -94,12 +88,3 @@ def _load(g: Nests, buffer: Buffer, row: Lane, column: Lane) -> str:
 
 def _multiply_add(g: Nests, total: str, a: str, b: str) -> str:
     return g.b.emit(f"call x86_amx @{_MULTIPLY}({_SHAPE}, i16 64, x86_amx {total}, x86_amx {a}, x86_amx {b})")
-
-
-def _divided(g: Nests, a: Lane, divisor: int) -> Lane:
-    return integer(a.literal // divisor) if a.literal is not None else g.shift_right(a, divisor)
-
-
-def _maybe_loop(g: Nests, count: int, step: int) -> AbstractContextManager[Lane]:
-    """A counted loop, or a single pass at zero."""
-    return nullcontext(integer(0)) if count == step else g.counted_loop(count, step)
