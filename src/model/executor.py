@@ -1,16 +1,17 @@
-"""One function for prefill, chunked prefill, decode and verification: a batch in, logits out."""
+"""One function for prefill, chunked prefill, decode and verification: sequences' steps in, logits out."""
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
 from torch import Tensor
 
 from kernels.ops import Ops
-from model.batch import Batch
+from model.batch import StepShape, make_batch
 from model.model import Memory, Model
-from model.step_graph import StepGraph, StepShape, graph_shape
+from model.sequence_step import SequenceStep
+from model.step_graph import StepGraph, graph_shape
 
 
 @dataclass
@@ -24,10 +25,10 @@ class DecodeTiming:
 
 
 class ModelExecutor(Generic[Memory]):
-    """Runs batches of one model on one cache.
+    """Runs steps of one model on one cache.
 
-    Batches of a few tokens a sequence (decode, verification of drafts) are padded to a few shapes and replayed
-    natively from launches captured at the first such batch, for each mode of the cache; all others are launched as they
+    Steps of a few tokens a sequence (decode, verification of drafts) are padded to a few shapes and replayed
+    natively from launches captured at the first such step, for each mode of the cache; all others are launched as they
     come.
     """
 
@@ -39,26 +40,28 @@ class ModelExecutor(Generic[Memory]):
         self._table_width = min(-(-model.max_context // cache.block_size), cache.num_blocks)
         self._graphs: dict[tuple[StepShape, Hashable], StepGraph[Memory]] = {}
 
-    def step(self, batch: Batch) -> Tensor:
-        """Run the batch (tensors on the CPU); return logits f32 [L, vocab_size] on the model's device.
+    def step(self, steps: Sequence[SequenceStep]) -> Tensor:
+        """Run a step of at least one sequence; return the wanted logits f32 [L, vocab_size], sequence by sequence, on
+        the model's device.
 
         The result is a buffer that the next step may write over; there are few of them, so that launches that read it
-        are worth capturing. Raises ValueError if a position is beyond
-        the model's `max_context`, or a sequence's memory is not that of its cached tokens, before anything is launched.
+        are worth capturing. Raises ValueError if a position is beyond the model's `max_context`, or a sequence's memory
+        is not that of its cached tokens, before anything is launched.
         """
         started = time.perf_counter()
-        last = int(batch.context_lens.max()) - 1
+        last = max([step.cached + len(step.tokens) for step in steps]) - 1
         if last >= self.model.max_context:
             raise ValueError(f"position {last} is beyond the context of {self.model.max_context} tokens")
-        self.cache.prepare(batch)
-        shape = graph_shape(batch)
+        self.cache.prepare(steps)
+        shape = graph_shape(steps)
         if shape is None:
-            return self.model.forward(batch.to(self.model.device), self.cache, self.ops)
+            batch = make_batch(steps, self.cache.block_size, self.model.device)
+            return self.model.forward(batch, self.cache, self.ops)
         key = shape, self.cache.mode
         if key not in self._graphs:
             self._graphs[key] = StepGraph(self.model, self.cache, self.ops, shape, self._table_width)
-            return self._graphs[key].capture(batch)
-        logits, replay_seconds = self._graphs[key].replay(batch)
+            return self._graphs[key].capture(steps)
+        logits, replay_seconds = self._graphs[key].replay(steps)
         self.decode_timing.steps += 1
         self.decode_timing.replay_seconds += replay_seconds
         self.decode_timing.seconds += time.perf_counter() - started

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.batch import Batch
 from model.config import LlamaConfig
 from model.memory import check_saved
+from model.sequence_step import SequenceStep
 
 CACHE_LINE = 64  # bytes; vectors that cross one are read twice
 
@@ -39,8 +39,8 @@ class KVCache:
         """Bytes of keys and values of one block in all layers."""
         return 2 * config.n_layers * config.n_kv_heads * config.head_dim * block_size * dtype.itemsize
 
-    def prepare(self, batch: Batch) -> None:
-        """Nothing to do: a batch names its slots itself."""
+    def prepare(self, steps: Sequence[SequenceStep]) -> None:
+        """Nothing to do: steps name their blocks themselves."""
 
     def copy_block(self, source: int, target: int) -> None:
         """See SequenceMemory."""

@@ -8,8 +8,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.batch import Batch
 from model.errors import ModelFileError
+from model.sequence_step import SequenceStep
 
 _FORMAT = "sequence-memory"
 
@@ -20,8 +20,8 @@ class SequenceMemory(Protocol):
     A recurrent state holds a sequence of any length, so a state is one block that is never full. layout: how saved
     tensors are laid out; truncates: whether what is kept of a sequence holds what is kept of each of its prefixes
     (true of keys and values, not of a state). rollback: drafts that a sequence may have in a step. Of a step of at most
-    1 + rollback tokens, with those that the batch looks ahead to, all but the first can be taken back; of a longer one
-    only the tokens that it looked ahead to, once they are fed; nothing of what came before. The next batch says so by
+    1 + rollback tokens, with those that it looks ahead to, all but the first can be taken back; of a longer one
+    only the tokens that it looked ahead to, once they are fed; nothing of what came before. The next step says so by
     what it calls cached, which ends the looking ahead.
     """
 
@@ -35,10 +35,10 @@ class SequenceMemory(Protocol):
     def mode(self) -> Hashable:
         """Which launches the step takes that was prepared last, where steps of one shape do not all take the same."""
 
-    def prepare(self, batch: Batch) -> None:
-        """Make ready for a step of `batch` (tensors on the CPU): called before each, also before a replayed one.
+    def prepare(self, steps: Sequence[SequenceStep]) -> None:
+        """Make ready for a step of these sequences: called before each, also before a replayed one.
 
-        Raises ValueError, and changes nothing, if a sequence's memory does not hold what the batch says is cached.
+        Raises ValueError, and changes nothing, if a sequence's memory does not hold what its step says is cached.
         """
 
     def copy_block(self, source: int, target: int) -> None:

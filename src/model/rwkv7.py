@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.errors import ModelFileError
 from model.executor import ModelExecutor
 from model.pth_file import PthFile
@@ -22,6 +21,7 @@ from model.rwkv7_config import rwkv7_config
 from model.rwkv7_model import Rwkv7
 from model.rwkv7_names import OFFICIAL
 from model.rwkv7_weights import read_rwkv7_weights
+from model.sequence_step import SequenceStep
 from model.state_cache import StateCache
 from model.tensor_reader import WeightDtype
 
@@ -114,8 +114,7 @@ class RWKV_x070:
         if state is not None:
             self._load(state)
         cached = 0 if state is None else _SOME
-        batch = make_batch([SequenceStep(idx, cached, [0], n_logits)], StateCache.block_size)
-        logits = self._executor.step(batch).clone()
+        logits = self._executor.step([SequenceStep(idx, cached, [0], n_logits)]).clone()
         state = [] if state is None else state
         state[:] = self._read()
         return logits, state

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from kernels.wkv7_arguments import DIRECT, FRESH
-from model.batch import Batch
 from model.errors import ModelFileError
 from model.kv_cache import lazy_zeros
 from model.memory import check_saved
 from model.rwkv7_config import Rwkv7Config
+from model.sequence_step import SequenceStep
 
 
 class LayerState(NamedTuple):
@@ -50,10 +50,14 @@ class _SlotStep(NamedTuple):
     logged: int
     ahead: int
 
+    @property
+    def column(self) -> tuple[int, ...]:
+        return self[: len(StepPlan._fields)]
+
 
 class StateCache:
     """States of `num_blocks` sequences. Which slot belongs to whom is not known here, but how many tokens it has seen
-    is, so that a step can be checked, and rolled back, by what its batch calls cached.
+    is, so that a step can be checked, and rolled back, by what it calls cached.
 
     What goes into the log: steps of several tokens, of a token with others ahead, and of those that were ahead of the
     steps before; all as long as their tokens, with those that are ahead, are at most log_size. They can be taken back,
@@ -78,12 +82,13 @@ class StateCache:
         self._shift = lazy_zeros((2, layers, num_slots, log_size + 1, width), torch.float32, device)
         parts = (self._wkv.unbind(), self._log.unbind(), self._shift[0].unbind(), self._shift[1].unbind())
         self.layers = [LayerState(*tensors) for tensors in zip(*parts, strict=True)]
-        self._held = np.zeros(num_slots, np.int64)  # tokens that base and log together stand for
-        self._logged = np.zeros(num_slots, np.int64)  # of which in the log
-        self._ahead = np.zeros(num_slots, np.int64)  # tokens to come that the slot's last steps looked ahead to
+        self._held = [0] * num_slots  # tokens that base and log together stand for
+        self._logged = [0] * num_slots  # of which in the log
+        self._ahead = [0] * num_slots  # tokens to come that the slot's last steps looked ahead to
         self.mode = False
         self._host_plan = torch.zeros(len(StepPlan._fields), num_slots, dtype=torch.int32)
         self._columns = self._host_plan.numpy()
+        self._written: tuple[list[int], list[tuple[int, ...]]] = [], []  # slots of the last step, and their columns
         self._device_plan = self._host_plan.to(device)  # on a CPU: the same memory
         self.plan = StepPlan(*self._device_plan.unbind())
 
@@ -93,29 +98,31 @@ class StateCache:
         numbers = config.width * (config.head_size + 5 * log_size + 2 * (log_size + 1))
         return 4 * config.n_layers * numbers
 
-    def prepare(self, batch: Batch) -> None:
+    def prepare(self, steps: Sequence[SequenceStep]) -> None:
         """See SequenceMemory. Fills `plan`."""
-        starts, slots = batch.cu_seqlens.tolist(), batch.state_slots.tolist()
-        numbers = zip(slots, batch.context_lens.tolist(), batch.lookaheads.tolist(), strict=True)
-        steps = [
-            self._plan_slot(slot, length, starts[i + 1] - starts[i], ahead)
-            for i, (slot, length, ahead) in enumerate(numbers)
-        ]  # all of them, before any is noted: a batch that is refused changes nothing
-        for slot, step in zip(slots, steps, strict=True):
-            self._columns[:, slot] = step[: len(StepPlan._fields)]
-            self._held[slot], self._logged[slot], self._ahead[slot] = step.held, step.logged, step.ahead
-        self.mode = any(step.log_len >= 0 or step.fold_len for step in steps)
-        self._settle_bases(slots, steps)
-        if self._device_plan is not self._host_plan:
-            self._device_plan.copy_(self._host_plan)
+        slots = [step.blocks[0] for step in steps]
+        # All of them, before any is noted: a step that is refused changes nothing.
+        planned = [self._plan_slot(slot, step) for slot, step in zip(slots, steps, strict=True)]
+        for slot, after in zip(slots, planned, strict=True):
+            self._held[slot], self._logged[slot], self._ahead[slot] = after.held, after.logged, after.ahead
+        written = slots, [after.column for after in planned]
+        if written != self._written:  # where tokens are decoded one by one, each step's is the last one's
+            self._written = written
+            self._columns[:, slots] = np.array(written[1]).T
+            self.mode = any(after.log_len >= 0 or after.fold_len for after in planned)
+            if self._device_plan is not self._host_plan:
+                self._device_plan.copy_(self._host_plan)
+        if self.mode:
+            self._settle_bases(slots, planned)
 
-    def _plan_slot(self, slot: int, length: int, new: int, ahead: int) -> _SlotStep:
-        """For `new` tokens at the end of `length`, and `ahead` more to come before anything may be folded."""
+    def _plan_slot(self, slot: int, step: SequenceStep) -> _SlotStep:
+        """For new tokens, and more ahead of them to come before anything may be folded."""
+        cached, new, ahead = step.cached, len(step.tokens), step.lookahead
         if ahead > self.log_size:
             raise ValueError(f"slot {slot} looks ahead to {ahead} tokens, its log has room for {self.log_size}")
-        cached = length - new
+        length = cached + new
         read = self._left(slot, cached) if cached else 0
-        promised = int(self._ahead[slot]) if cached == self._held[slot] else 0  # taking back ends what was ahead
+        promised = self._ahead[slot] if cached == self._held[slot] else 0  # taking back ends what was ahead
         ahead = max(ahead, promised - new)
         is_final = new + ahead > self.log_size or (new == 1 and not ahead and not promised)
         if is_final and cached:
@@ -139,8 +146,8 @@ class StateCache:
             self._shift[:, :, folded, 0] = self._shift[:, :, folded, last]
 
     def _left(self, slot: int, cached: int) -> int:
-        """How many entries of the slot's log a batch uses that continues after `cached` tokens."""
-        held, logged = int(self._held[slot]), int(self._logged[slot])
+        """How many entries of the slot's log a step uses that continues after `cached` tokens."""
+        held, logged = self._held[slot], self._logged[slot]
         if not 0 <= held - cached <= logged:
             raise ValueError(
                 f"the state in slot {slot} is that of {held} tokens, of which the last {logged} can be taken back: "
@@ -150,7 +157,7 @@ class StateCache:
 
     def copy_block(self, source: int, target: int) -> None:
         """See SequenceMemory."""
-        logged = int(self._logged[source])
+        logged = self._logged[source]
         parts = self._parts(source, logged)
         for name, part in self._parts(target, logged).items():
             part.copy_(parts[name])

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from model.batch import Batch, SequenceStep, make_batch
+from model.sequence_step import SequenceStep
 from runtime.completions import Completions
 from runtime.config import BatchingConfig
 from runtime.decoder.strategy import Accepted, DecoderStrategy
@@ -35,9 +35,8 @@ from runtime.streaming import StreamingController
 
 
 class Executor(Protocol):
-    def step(self, batch: Batch) -> torch.Tensor:
-        """Logits f32 [L, V] of the batch's logit rows, in one of a few buffers; the cache has the batch's tokens
-        afterwards."""
+    def step(self, steps: list[SequenceStep]) -> torch.Tensor:
+        """The wanted logits f32 [L, V], in one of a few buffers; the cache has the tokens afterwards."""
 
 
 class Vocabulary(Protocol):
@@ -122,16 +121,17 @@ class Engine:
             self._retire_filled()
             return self._drain()
         self.decoder.begin(plan.scheduled)
-        batch = make_batch([_step_of(entry) for entry in plan.scheduled], self.store.block_size)
         before = self.now()
-        logits = self.executor.step(batch)
+        logits = self.executor.step([_step_of(entry) for entry in plan.scheduled])
         executor_seconds = self.now() - before
         accepting = [entry for entry in plan.scheduled if entry.yields_token]
         accepted = self.decoder.accept(logits, accepting) if accepting else []
 
         now = self.now()
-        prefill_tokens = sum(self._mark_computed(entry, now) for entry in plan.scheduled)
-        decode_tokens = sum(self._extend(entry, kept, now) for entry, kept in zip(accepting, accepted, strict=True))
+        for entry in plan.scheduled:
+            entry.sequence.computed += len(entry.tokens) - entry.drafts
+        prefill_tokens = sum([self._publish(entry, now) for entry in plan.scheduled if entry.is_prefill])
+        decode_tokens = sum([self._extend(entry, kept, now) for entry, kept in zip(accepting, accepted, strict=True)])
         self._retire_filled()
         ledger = self.store.ledger()
         self._events.append(
@@ -141,8 +141,8 @@ class Engine:
                 executor_seconds=executor_seconds,
                 prefill_tokens=prefill_tokens,
                 decode_tokens=decode_tokens,
-                drafted=sum(entry.drafts for entry in plan.scheduled),
-                drafts_kept=sum(kept.drafts for kept in accepted),
+                drafted=sum([entry.drafts for entry in plan.scheduled]),
+                drafts_kept=sum([kept.drafts for kept in accepted]),
                 free_blocks=ledger.free,
                 cached_blocks=ledger.cached,
             )
@@ -226,36 +226,32 @@ class Engine:
             if number in self._sequences:
                 self._end(self._sequences[number], FinishReason.DEADLINE)
 
-    def _mark_computed(self, entry: Scheduled, now: float) -> int:
-        """Notes that the fed tokens are in the cache; returns how many of them were a prompt's."""
-        sequence, fed = entry.sequence, len(entry.tokens) - entry.drafts
-        sequence.computed += fed
-        if not entry.is_prefill:
-            return 0
-        self.store.publish(sequence)
-        self._events.append(Prefilled(now, sequence.id, fed, sequence.pending))
-        return fed
+    def _publish(self, entry: Scheduled, now: float) -> int:
+        """Lets others share a chunk of a prompt that is in the cache now; returns how many tokens it has."""
+        self.store.publish(entry.sequence)
+        self._events.append(Prefilled(now, entry.sequence.id, len(entry.tokens), entry.sequence.pending))
+        return len(entry.tokens)
 
     def _extend(self, entry: Scheduled, accepted: Accepted, now: float) -> int:
         """Appends the accepted tokens; returns how many of them were decoded (none after a prefill)."""
-        sequence, stream = entry.sequence, entry.sequence.stream
+        sequence, stream, tokens = entry.sequence, entry.sequence.stream, accepted.tokens
         sequence.computed += accepted.drafts
         sequence.drafted += entry.drafts
         sequence.drafts_kept += accepted.drafts
-        sequence.forced = len(accepted.tokens) - accepted.drafts - 1
-        before = stream.new_tokens
-        for i, (token, logprob) in enumerate(zip(accepted.tokens, accepted.logprobs, strict=True), 1):
+        sequence.forced = len(tokens) - accepted.drafts - 1
+        taken = 0
+        for token, logprob in zip(tokens, accepted.logprobs, strict=True):
+            taken += 1
             sequence.tokens.append(token)
             text = stream.push(token)
-            grammar = sequence.grammar if i == len(accepted.tokens) else None
-            if grammar and stream.reason is None and grammar.is_complete:
+            if sequence.grammar and taken == len(tokens) and stream.reason is None and sequence.grammar.is_complete:
                 text += stream.finish(FinishReason.STOP)
             self._events.append(TokenAccepted(now, sequence.id, token, text, logprob))
             if stream.reason is not None:
                 sequence.computed = min(sequence.computed, len(sequence.tokens) - 1)
                 self._retire(sequence, now)
                 break
-        return 0 if entry.is_prefill else stream.new_tokens - before
+        return 0 if entry.is_prefill else taken
 
     def _retire_filled(self) -> None:
         """Ends requests whose prompt's memory, all that they want, is there."""

@@ -1,4 +1,6 @@
-"""What happens to requests, in order: the engine's only output. Times are seconds on the engine's clock."""
+"""What happens to requests, in order: the engine's only output. Times are seconds on the engine's clock.
+
+Nobody changes an event. They are not `frozen`, as that takes three times as long to make, for each token."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,29 +9,29 @@ from typing import TextIO
 from runtime.request import FinishReason, TokenLogprob
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Event:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RequestEvent(Event):
     request: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Submitted(RequestEvent):
     prompt_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Started(RequestEvent):
     """The request begins to run; the memory of its first `reused` tokens was there."""
 
     reused: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Prefilled(RequestEvent):
     """A chunk of `tokens` prompt tokens went through the model (or of a preempted request's tokens,
     again)."""
@@ -38,7 +40,7 @@ class Prefilled(RequestEvent):
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TokenAccepted(RequestEvent):
     """A new token, and the text that can be shown since: may be empty, or belong to earlier tokens too."""
 
@@ -47,14 +49,14 @@ class TokenAccepted(RequestEvent):
     logprob: TokenLogprob | None = None  # where the request asks for it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Preempted(RequestEvent):
     """The request lost its blocks; its tokens so far will be computed again."""
 
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Finished(RequestEvent):
     reason: FinishReason
     new_tokens: int
@@ -64,7 +66,7 @@ class Finished(RequestEvent):
     drafts_kept: int = 0  # of which so many were right
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Stepped(Event):
     """One step of the engine: `seconds` of wall time, `executor_seconds` of it inside the model."""
 

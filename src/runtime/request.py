@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from runtime.grammar.grammar import Grammar
@@ -38,12 +39,12 @@ class SamplingParams:
     logit_bias: tuple[tuple[int, float], ...] = ()
     logprobs: int | None = None
 
-    @property
+    @cached_property
     def adjusts_logits(self) -> bool:
         penalties = (self.repetition_penalty, self.presence_penalty, self.frequency_penalty)
         return bool(self.logit_bias) or penalties != (1.0, 0.0, 0.0)
 
-    @property
+    @cached_property
     def filters(self) -> bool:
         """Whether the draw is among the likelier tokens only."""
         return self.temperature > 0 and (self.top_k > 0 or self.top_p < 1 or self.min_p > 0)

@@ -9,28 +9,28 @@ from runtime.memory.block_store import BlockStore
 from runtime.memory.common_length import common_length
 from runtime.sequence import Sequence
 
-Propose = Callable[[list[Sequence], list[int]], list[list[int]]]
+Limit = Callable[[Sequence], int]
+Propose = Callable[[list[Sequence], Limit], list[list[int]]]
 
 LOOKAHEAD = 64  # waiting sequences that are looked at in one step
 MOST_OVERTAKEN = 16  # how often a sequence may be overtaken by others of its priority
 
 
 class Scheduled(NamedTuple):
-    """One sequence's part of a step: the tokens fed, of which the last `drafts` are guesses to verify."""
+    """One sequence's part of a step: the tokens fed, of which the last `drafts` are guesses to verify.
+
+    yields_token: whether the model sees the sequence's last token in this step, so that a new one can be accepted.
+    """
 
     sequence: Sequence
     tokens: list[int]
     drafts: int = 0
     is_prefill: bool = False
+    yields_token: bool = True
 
     @property
     def guesses(self) -> list[int]:
         return self.tokens[len(self.tokens) - self.drafts :]
-
-    @property
-    def yields_token(self) -> bool:
-        """Whether the model sees the sequence's last token in this step, so that a new one can be accepted."""
-        return len(self.tokens) - self.drafts == self.sequence.pending and not self.sequence.only_fills
 
 
 class Started(NamedTuple):
@@ -75,16 +75,8 @@ class InferenceScheduler:
         budget = self.batching.token_budget - self._schedule_decodes(propose, plan)
         if joins and self.waiting and budget:
             self._admit(budget, plan)
-        decoding = {entry.sequence.id for entry in plan.scheduled}
-        for sequence in [sequence for sequence in self.running if sequence.id not in decoding]:
-            # It has its blocks, but may have to copy one: a handle on it can have been taken since the last step.
-            if (
-                budget
-                and sequence.pending
-                and sequence in self.running
-                and self._grow(sequence, len(sequence.tokens), plan)
-            ):
-                budget -= _feed(sequence, budget, plan)
+        if len(plan.scheduled) < len(self.running):
+            self._schedule_prompts(budget, plan)
         return plan
 
     def remove(self, sequence: Sequence) -> None:
@@ -96,23 +88,43 @@ class InferenceScheduler:
         decoding = [sequence for sequence in self.running if sequence.is_decoding]
         if not decoding:
             return 0
-        owed = sum(sequence.pending for sequence in decoding)
-        spare = max(0, self.batching.token_budget - owed)
-        limits = [max(0, min(spare, s.remaining - 1, self.store.memory.rollback - s.forced)) for s in decoding]
-        used = 0
-        for i, (sequence, drafts) in enumerate(zip(decoding, propose(decoding, limits), strict=True)):
+        budget, rollback = self.batching.token_budget, self.store.memory.rollback
+        spare = max(0, budget - sum([1 + sequence.forced for sequence in decoding]))
+
+        def limit(sequence: Sequence) -> int:
+            return max(0, min(spare, sequence.remaining - 1, rollback - sequence.forced))
+
+        room = budget - len(decoding)  # beside one token of each
+        for sequence, drafts in zip(decoding, propose(decoding, limit), strict=True):
             if sequence in plan.preempted:
+                room += 1
                 continue
-            room = self.batching.token_budget - used - (len(decoding) - i - 1)  # each later one gets a token
-            tokens = sequence.tokens[sequence.computed :][:room]
-            drafts = drafts[:spare] if len(tokens) == sequence.pending else []
+            tokens = sequence.tokens[sequence.computed :]
+            is_whole = len(tokens) <= 1 + room
+            drafts = drafts[:spare] if is_whole else []
             if drafts and not self.store.has_room(self.store.missing(sequence, len(sequence.tokens) + len(drafts))):
                 drafts = []  # a guess is not worth another sequence's blocks
             if self._grow(sequence, len(sequence.tokens) + len(drafts), plan):
-                plan.scheduled.append(Scheduled(sequence, tokens + drafts, len(drafts)))
-                used += len(tokens) + len(drafts)
+                fed = tokens[: 1 + room] + drafts
+                is_asked = is_whole and not sequence.only_fills
+                plan.scheduled.append(Scheduled(sequence, fed, len(drafts), yields_token=is_asked))
+                room += 1 - len(fed)
                 spare -= len(drafts)
-        return used
+            else:
+                room += 1
+        return sum([len(entry.tokens) for entry in plan.scheduled])
+
+    def _schedule_prompts(self, budget: int, plan: Plan) -> None:
+        scheduled = {entry.sequence.id for entry in plan.scheduled}
+        for sequence in [sequence for sequence in self.running if sequence.id not in scheduled]:
+            # It has its blocks, but may have to copy one: a handle on it can have been taken since the last step.
+            if (
+                budget
+                and sequence.pending
+                and sequence in self.running
+                and self._grow(sequence, len(sequence.tokens), plan)
+            ):
+                budget -= _feed(sequence, budget, plan)
 
     def _grow(self, sequence: Sequence, tokens: int, plan: Plan) -> bool:
         """Gives the sequence the blocks it needs, taking from the last; False if it was itself the last."""
@@ -237,5 +249,6 @@ def _feed(sequence: Sequence, budget: int, plan: Plan) -> int:
     end = min(sequence.computed + budget, len(sequence.tokens))
     end = next((cut for cut in sequence.cuts if sequence.computed < cut < end), end)
     tokens = sequence.tokens[sequence.computed : end]
-    plan.scheduled.append(Scheduled(sequence, tokens, is_prefill=not sequence.is_decoding))
+    yields_token = end == len(sequence.tokens) and not sequence.only_fills
+    plan.scheduled.append(Scheduled(sequence, tokens, 0, not sequence.is_decoding, yields_token))
     return len(tokens)

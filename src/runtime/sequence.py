@@ -7,7 +7,7 @@ from runtime.request import Request
 from runtime.streaming import StreamingController
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Sequence:
     """The tokens of a request and the cache blocks that hold their memory.
 
@@ -41,7 +41,7 @@ class Sequence:
     @property
     def is_decoding(self) -> bool:
         """Whether all that is pending came out of the last step; else its prompt is (again) being fed."""
-        return self.pending == 1 + self.forced
+        return len(self.tokens) - self.computed == 1 + self.forced
 
     @property
     def only_fills(self) -> bool:

@@ -17,11 +17,11 @@ from experiments.train.tokens import TokenData, encode_splits, train_tokenizer
 from experiments.train.trainer import Trainer, draw_windows
 from experiments.train.wkv7 import wkv7_chunked
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.config import LlamaConfig
 from model.executor import ModelExecutor
 from model.kv_cache import KVCache
 from model.loader import LoadedModel, load_model
+from model.sequence_step import SequenceStep
 from model.state_cache import StateCache
 
 VOCAB_SIZE = 300
@@ -146,7 +146,7 @@ def logits_here(loaded: LoadedModel, tokens: list[int]) -> torch.Tensor:
     else:
         memory = StateCache(loaded.config, 4, 0, cpu)
     blocks = range(-(-len(tokens) // memory.block_size))
-    batch = make_batch([SequenceStep(tokens, 0, blocks, len(tokens))], memory.block_size)
+    batch = [SequenceStep(tokens, 0, blocks, len(tokens))]
     return ModelExecutor(loaded.model, memory, load_ops("reference")).step(batch)
 
 

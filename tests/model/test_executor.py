@@ -7,10 +7,10 @@ import torch
 from tiny_model import TinyFile
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor
 from model.kv_cache import KVCache
 from model.loader import load_model
+from model.sequence_step import SequenceStep
 
 VARIANT = "q4_0 grouped untied"
 
@@ -28,9 +28,9 @@ def decode(token: int, cached: int, block: int) -> SequenceStep:
 
 def test_padding_rows_write_nothing(executor: ModelExecutor) -> None:
     blocks = range(3, 21, 2)  # nine sequences take the room of 16
-    executor.step(make_batch([decode(block, 0, block) for block in [*blocks, 21]], 4))
+    executor.step([decode(block, 0, block) for block in [*blocks, 21]])
     before = executor.cache.k.clone()
-    executor.step(make_batch([decode(block, 1, block) for block in blocks], 4))
+    executor.step([decode(block, 1, block) for block in blocks])
     changed = (executor.cache.k != before).any(dim=-1).any(dim=2).all(dim=0).nonzero().tolist()
     assert changed == [[block, 1] for block in blocks]
     assert torch.equal(executor.cache.k[:, 21], before[:, 21])
@@ -38,18 +38,18 @@ def test_padding_rows_write_nothing(executor: ModelExecutor) -> None:
 
 def test_replayed_steps_are_timed(executor: ModelExecutor) -> None:
     for position in range(4):
-        executor.step(make_batch([decode(7, position, 3)], 4))
+        executor.step([decode(7, position, 3)])
     timing = executor.decode_timing
     assert timing.steps == 3
     assert 0 < timing.replay_seconds < timing.seconds
 
 
 def test_a_step_without_wanted_logits_gives_none(executor: ModelExecutor) -> None:
-    logits = executor.step(make_batch([SequenceStep([1, 2, 3], 0, [4], 0)], 4))
+    logits = executor.step([SequenceStep([1, 2, 3], 0, [4], 0)])
     assert logits.shape == (0, executor.model.config.vocab_size)
 
 
 def test_positions_beyond_the_context_are_refused(executor: ModelExecutor) -> None:
-    executor.step(make_batch([decode(1, 31, 0)], 4))
+    executor.step([decode(1, 31, 0)])
     with pytest.raises(ValueError, match="position 32 is beyond the context of 32 tokens"):
-        executor.step(make_batch([decode(1, 32, 0)], 4))
+        executor.step([decode(1, 32, 0)])

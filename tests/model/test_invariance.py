@@ -11,7 +11,6 @@ from tiny_model import TinyFile
 from tiny_rwkv7 import tiny_rwkv7, write_pth
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor
 from model.kv_cache import KVCache
 from model.loader import load_model
@@ -20,6 +19,7 @@ from model.rwkv7_config import rwkv7_config
 from model.rwkv7_model import Rwkv7
 from model.rwkv7_names import OFFICIAL
 from model.rwkv7_weights import read_rwkv7_weights
+from model.sequence_step import SequenceStep
 from model.state_cache import StateCache
 
 SEQUENCES, LENGTH, BLOCK_SIZE, LOG = 4, 40, 4, 6
@@ -98,7 +98,7 @@ def run(executor: ModelExecutor[Any], steps: Steps, all_logits: bool) -> list[to
             chunk = TOKENS[sequence][done[sequence] : done[sequence] + size] + [7] * drafts
             parts.append(SequenceStep(chunk, done[sequence], blocks, (size if all_logits else 1) + drafts))
             done[sequence] += size
-        rows = executor.step(make_batch(parts, executor.cache.block_size)).clone()
+        rows = executor.step(parts).clone()
         for feed, part in zip(feeds, rows.split([part.n_logits for part in parts]), strict=True):
             logits[feed.sequence].append(part[: feed.size if all_logits else 1])
     return [torch.cat(parts[1:]) if parts[1:] else parts[0] for parts in logits]

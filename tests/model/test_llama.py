@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tiny_model import TinyFile
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor
 from model.kv_cache import KVCache
 from model.loader import load_model
+from model.sequence_step import SequenceStep
 
 BLOCK_SIZE = 4
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ def run(executor: ModelExecutor, sequences: list[list[int]], chunks: list[list[i
             SequenceStep(sequences[i][done[i] : done[i] + sizes[i]], done[i], tables[i], sizes[i])
             for i in picked
         ]
-        rows = executor.step(make_batch(steps, BLOCK_SIZE)).clone()
+        rows = executor.step(steps).clone()
         for i, part in zip(picked, rows.split([sizes[i] for i in picked]), strict=True):
             logits[i].append(part)
             done[i] += sizes[i]

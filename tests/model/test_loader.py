@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 from tiny_model import CHATML, TinyFile
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.errors import ModelFileError
 from model.executor import ModelExecutor
 from model.gguf_file import GGUFFile
 from model.gguf_vocabulary import vocabulary_from_gguf
 from model.kv_cache import KVCache
 from model.loader import LoadedModel, load_model
+from model.sequence_step import SequenceStep
 
 TOKENS = [5, 17, 250, 99, 3, 3, 42]
 HUB_NAMES = {
@@ -28,7 +28,7 @@ HUB_NAMES = {
 
 def logits(loaded: LoadedModel) -> torch.Tensor:
     cache = KVCache(loaded.config, 4, 4, torch.float32, torch.device("cpu"))
-    step = make_batch([SequenceStep(TOKENS, 0, [2, 1], len(TOKENS))], 4)
+    step = [SequenceStep(TOKENS, 0, [2, 1], len(TOKENS))]
     return ModelExecutor(loaded.model, cache, load_ops("reference")).step(step).clone()
 
 

@@ -12,13 +12,13 @@ from tiny_model import CHATML, TinyFile
 from tiny_rwkv7 import VOCABULARY, tiny_rwkv7, write_fla, write_gguf, write_pth, write_safetensors
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.errors import ModelFileError
 from model.executor import ModelExecutor
 from model.gguf_file import GGUFFile
 from model.gguf_vocabulary import vocabulary_from_gguf
 from model.loader import LoadedModel, load_encoder, load_model
 from model.rwkv7_model import Rwkv7
+from model.sequence_step import SequenceStep
 from model.state_cache import StateCache
 from model.token_encoder import SubwordEncoder
 from model.world_encoder import WORLD_SIZE, WorldEncoder
@@ -30,7 +30,7 @@ TOKENS = [5, 17, 250, 99, 3, 3, 42]
 def logits(loaded: LoadedModel) -> torch.Tensor:
     assert isinstance(loaded.model, Rwkv7)
     cache = StateCache(loaded.model.config, 1, 0, torch.device("cpu"))
-    step = make_batch([SequenceStep(TOKENS, 0, [0], len(TOKENS))], cache.block_size)
+    step = [SequenceStep(TOKENS, 0, [0], len(TOKENS))]
     return ModelExecutor(loaded.model, cache, load_ops("reference")).step(step).clone()
 
 

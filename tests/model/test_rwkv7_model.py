@@ -14,13 +14,13 @@ from plain_rwkv7 import plain_rwkv7
 from tiny_rwkv7 import VOCABULARY, tiny_rwkv7, write_pth
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor
 from model.pth_file import PthFile
 from model.rwkv7_config import rwkv7_config
 from model.rwkv7_model import Rwkv7
 from model.rwkv7_names import OFFICIAL
 from model.rwkv7_weights import read_rwkv7_weights
+from model.sequence_step import SequenceStep
 from model.state_cache import StateCache
 
 SLOTS, LOG = 6, 4
@@ -80,7 +80,7 @@ def run(executor: Executor, schedule: Schedule) -> list[torch.Tensor]:
         for i in picked:
             fed = schedule.sequences[i][done[i] : done[i] + feeds[i].tokens] + [7] * feeds[i].drafts
             steps.append(SequenceStep(fed, done[i], [slots[i]], len(fed)))
-        rows = executor.step(make_batch(steps, StateCache.block_size)).clone()
+        rows = executor.step(steps).clone()
         for i, part in zip(picked, rows.split([step.n_logits for step in steps]), strict=True):
             logits[i].append(part[: feeds[i].tokens])
             done[i] += feeds[i].tokens
@@ -179,7 +179,7 @@ def test_rows_that_nobody_wants_change_nothing(make_executor: MakeExecutor, back
                 done[i] += size
                 expected.append(plain_rwkv7(tiny_rwkv7(), TOKENS[i][: done[i]])[0][done[i] - wanted :])
         right = torch.cat(expected).float()
-        logits = executor.step(make_batch(steps, StateCache.block_size))
+        logits = executor.step(steps)
         torch.testing.assert_close(logits, right, rtol=0, atol=2e-3)
 
 
@@ -190,7 +190,7 @@ def test_a_saved_state_continues_bit_for_bit(make_executor: MakeExecutor, cut: i
     tokens = TOKENS[0]
 
     def step(on: Executor, position: int, slot: int) -> torch.Tensor:
-        batch = make_batch([SequenceStep(tokens[position : position + 1], position, [slot], 1)], StateCache.block_size)
+        batch = [SequenceStep(tokens[position : position + 1], position, [slot], 1)]
         return on.step(batch).clone()
 
     for position in range(cut):
@@ -203,10 +203,10 @@ def test_a_saved_state_continues_bit_for_bit(make_executor: MakeExecutor, cut: i
 def test_states_of_others_stay_as_they_are(make_executor: MakeExecutor) -> None:
     executor = make_executor("compiled")
     first = [SequenceStep([1, 2, 3], 0, [slot], 1) for slot in (0, 2, 5)]
-    executor.step(make_batch(first, StateCache.block_size))
+    executor.step(first)
     before = {slot: executor.cache.save([slot], 3) for slot in (0, 2)}
     for cached in (3, 4):
-        executor.step(make_batch([SequenceStep([9], cached, [5], 1)], StateCache.block_size))
+        executor.step([SequenceStep([9], cached, [5], 1)])
     for slot, saved in before.items():
         for name, tensor in executor.cache.save([slot], 3).items():
             assert torch.equal(tensor, saved[name])
@@ -214,8 +214,8 @@ def test_states_of_others_stay_as_they_are(make_executor: MakeExecutor) -> None:
 
 def test_a_state_that_is_not_there_is_refused(make_executor: MakeExecutor) -> None:
     executor = make_executor()
-    executor.step(make_batch([SequenceStep([1, 2, 3, 4, 5], 0, [0], 1)], StateCache.block_size))
+    executor.step([SequenceStep([1, 2, 3, 4, 5], 0, [0], 1)])
     with pytest.raises(ValueError, match="slot 0 is that of 5 tokens, of which the last 0 can be taken back"):
-        executor.step(make_batch([SequenceStep([1], 4, [0], 1)], StateCache.block_size))
+        executor.step([SequenceStep([1], 4, [0], 1)])
     with pytest.raises(ValueError, match="cannot continue after 9"):
-        executor.step(make_batch([SequenceStep([1], 9, [0], 1)], StateCache.block_size))
+        executor.step([SequenceStep([1], 9, [0], 1)])

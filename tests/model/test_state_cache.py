@@ -12,13 +12,13 @@ from plain_rwkv7 import plain_rwkv7
 from tiny_rwkv7 import LAYERS, VOCABULARY, tiny_rwkv7, write_pth
 
 from kernels.ops import load_ops
-from model.batch import SequenceStep, make_batch
 from model.executor import ModelExecutor
 from model.pth_file import PthFile
 from model.rwkv7_config import rwkv7_config
 from model.rwkv7_model import Rwkv7
 from model.rwkv7_names import OFFICIAL
 from model.rwkv7_weights import read_rwkv7_weights
+from model.sequence_step import SequenceStep
 from model.state_cache import StateCache
 
 SLOTS, LOG = 3, 4
@@ -59,7 +59,7 @@ class Twin:
 
 
 def step(executor: Executor, steps: list[SequenceStep]) -> torch.Tensor:
-    return executor.step(make_batch(steps, StateCache.block_size)).clone()
+    return executor.step(steps).clone()
 
 
 TOKENS = st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=LOG + 2)

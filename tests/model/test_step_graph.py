@@ -11,7 +11,7 @@ from tiny_model import TinyFile
 from tiny_rwkv7 import tiny_rwkv7, write_pth
 
 from kernels.ops import load_ops
-from model.batch import Batch, SequenceStep, make_batch
+from model.batch import StepShape, make_batch
 from model.executor import ModelExecutor
 from model.kv_cache import KVCache
 from model.loader import load_model
@@ -20,8 +20,9 @@ from model.rwkv7_config import rwkv7_config
 from model.rwkv7_model import Rwkv7
 from model.rwkv7_names import OFFICIAL
 from model.rwkv7_weights import read_rwkv7_weights
+from model.sequence_step import SequenceStep
 from model.state_cache import StateCache
-from model.step_graph import StepShape, graph_shape
+from model.step_graph import graph_shape
 
 SEQUENCES, LOG, BLOCK_SIZE = 12, 6, 4
 CPU = torch.device("cpu")
@@ -50,9 +51,9 @@ class Feed(NamedTuple):
     lookahead: int
 
 
-def batch_of(feeds: list[Feed], done: list[int], cache: Any) -> Batch:
+def steps_of(feeds: list[Feed], done: list[int], cache: Any) -> list[SequenceStep]:
     pages = 64 // BLOCK_SIZE if cache.truncates else 1
-    steps = [
+    return [
         SequenceStep(
             feed.tokens,
             done[feed.sequence],
@@ -62,7 +63,6 @@ def batch_of(feeds: list[Feed], done: list[int], cache: Any) -> Batch:
         )
         for feed in feeds
     ]
-    return make_batch(steps, cache.block_size)
 
 
 @st.composite
@@ -84,24 +84,23 @@ def test_replays_equal_launches_bit_for_bit(make: Make, program: list[list[Feed]
     captured, launched = make(), make()
     done = [0] * SEQUENCES
     for feeds in program + program:  # so that every shape is replayed
-        batch = batch_of(feeds, done, captured.cache)
-        launched.cache.prepare(batch)
+        steps = steps_of(feeds, done, captured.cache)
+        launched.cache.prepare(steps)
+        batch = make_batch(steps, launched.cache.block_size, CPU)
         expected = launched.model.forward(batch, launched.cache, launched.ops).clone()
-        logits = captured.step(batch)
+        logits = captured.step(steps)
         assert torch.equal(logits, expected[: len(logits)]) and len(logits) == len(batch.logit_rows)
         for feed in feeds:
             done[feed.sequence] += len(feed.tokens)
     for feed in (feed for feeds in program for feed in feeds):
-        blocks = batch_of([feed], done, captured.cache).block_tables[0].tolist()
-        kept, other = (run.cache.save(blocks, done[feed.sequence]) for run in (captured, launched))
+        (last,) = steps_of([feed], done, captured.cache)
+        kept, other = (run.cache.save(last.blocks, done[feed.sequence]) for run in (captured, launched))
         assert all(torch.equal(kept[name], other[name]) for name in kept)
 
 
 def shape(*steps: tuple[int, int]) -> StepShape | None:
-    """Of a batch of sequences with so many tokens and wanted rows."""
-    return graph_shape(
-        make_batch([SequenceStep([1] * tokens, 5, range(40), wanted) for tokens, wanted in steps], BLOCK_SIZE)
-    )
+    """Of a step of sequences with so many tokens and wanted rows."""
+    return graph_shape([SequenceStep([1] * tokens, 5, range(40), wanted) for tokens, wanted in steps])
 
 
 def test_steps_are_padded_to_few_shapes() -> None:

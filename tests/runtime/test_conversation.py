@@ -16,9 +16,9 @@ from torch.nn.functional import one_hot
 from toy_chat import ANYTHING, PLAIN, expected_answer, fed, hear, toy_assembly, toy_conversation
 from toy_model import ToyExecutor, ToyStates
 
-from model.batch import Batch
 from model.chat_template import Message
 from model.errors import ModelFileError
+from model.sequence_step import SequenceStep
 from model.world_chat import WORLD_STOP, world_chat_template
 from model.world_encoder import world_encoder
 from runtime.assembly import Assembly
@@ -321,8 +321,8 @@ class RecitingExecutor(ToyExecutor):
         self.tokens = cycle(tokens)
         self.vocab_size = vocab_size
 
-    def step(self, batch: Batch) -> torch.Tensor:
-        rows = super().step(batch).shape[0]
+    def step(self, steps: list[SequenceStep]) -> torch.Tensor:
+        rows = super().step(steps).shape[0]
         return torch.stack([one_hot(torch.tensor(next(self.tokens)), self.vocab_size) for _ in range(rows)]).float()
 
 

@@ -9,6 +9,7 @@ from runtime.engine import Engine
 from runtime.errors import RequestError
 from runtime.events import Finished, Preempted, Prefilled, TokenAccepted
 from runtime.request import FinishReason, Request, SamplingParams
+from runtime.scheduler import Limit
 from runtime.sequence import Sequence
 
 tokens = st.integers(0, 255)
@@ -100,12 +101,12 @@ def test_drafts_change_the_number_of_steps_but_not_the_tokens(
     class Drafting(Sampling):
         """Proposes the right next tokens, then wrong ones."""
 
-        def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
+        def propose(self, sequences: list[Sequence], limit: Limit) -> list[list[int]]:
             proposals = []
-            for sequence, limit in zip(sequences, limits, strict=True):
+            for sequence in sequences:
                 good = goodness[len(sequence.tokens) % len(goodness)]
                 right = toy_continuation(sequence.tokens, good + 1)
-                proposals.append([*right[:good], (right[good] + 1) % 256][:limit])
+                proposals.append([*right[:good], (right[good] + 1) % 256][: limit(sequence)])
             return proposals
 
     engine = toy_engine(

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from model.batch import SequenceStep, make_batch
+from model.sequence_step import SequenceStep
 from runtime.assembly import Assembly, assemble
 from runtime.command_line import CONF, compose_settings
 from runtime.engine import Engine
@@ -28,7 +28,7 @@ def bits_per_byte(assembly: Assembly) -> float:
     tokens = assembly.loaded.encoder.encode(TEXT)
     block_size = assembly.executor.cache.block_size
     blocks = range(-(-len(tokens) // block_size))
-    logits = assembly.executor.step(make_batch([SequenceStep(tokens, 0, blocks, len(tokens))], block_size))
+    logits = assembly.executor.step([SequenceStep(tokens, 0, blocks, len(tokens))])
     nats = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(tokens[1:]), reduction="sum")
     return float(nats) / math.log(2) / len(TEXT.encode())
 
@@ -73,9 +73,8 @@ def test_states_stay_small_and_exact_over_long_answers(log: int) -> None:
     assembly = assembled("rwkv7-1m", "batching.max_sequences=2", f"cache.state_log={log}")
     executor, encoder = assembly.executor, assembly.loaded.encoder
     tokens = encoder.encode(TEXT)[:300]
-    size = executor.cache.block_size
     for position, token in enumerate(tokens):
-        one = executor.step(make_batch([SequenceStep([token], position, [0], 1)], size))
+        one = executor.step([SequenceStep([token], position, [0], 1)])
     last = one[0].clone()
-    whole = executor.step(make_batch([SequenceStep(tokens, 0, [1], 1)], size))[0]
+    whole = executor.step([SequenceStep(tokens, 0, [1], 1)])[0]
     torch.testing.assert_close(last, whole, rtol=0, atol=1e-3)

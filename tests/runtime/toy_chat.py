@@ -10,9 +10,9 @@ import torch
 from tiny_model import CHATML
 from toy_model import ToyExecutor, ToyPages, ToyStates, reference_ops, toy_logits
 
-from model.batch import Batch
 from model.chat_template import ChatTemplate
 from model.loader import LoadedModel, load_model
+from model.sequence_step import SequenceStep
 from runtime.assembly import Assembly
 from runtime.chat.conversation import Conversation
 from runtime.command_line import compose_settings
@@ -33,8 +33,8 @@ class SpeakingExecutor(ToyExecutor):
         super().__init__(cache)
         self.tokens = tokens
 
-    def step(self, batch: Batch) -> torch.Tensor:
-        return _restricted(super().step(batch), self.tokens)
+    def step(self, steps: list[SequenceStep]) -> torch.Tensor:
+        return _restricted(super().step(steps), self.tokens)
 
 
 def _restricted(logits: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 
 from kernels.ops import Ops, load_ops
-from model.batch import Batch
 from model.memory import check_saved
+from model.sequence_step import SequenceStep
 from runtime.config import FILTERS, BatchingConfig
 from runtime.decoder.sampling import Sampling
 from runtime.decoder.strategy import DecoderStrategy
@@ -38,16 +38,17 @@ class ToyPages:
         self.block_size = block_size
         self._tokens = torch.full((num_blocks * block_size,), FREE)
 
-    def prepare(self, batch: Batch) -> None:
-        self._tokens[batch.slots] = batch.tokens.long()
+    def prepare(self, steps: list[SequenceStep]) -> None:
+        for step in steps:
+            slots = self._slots(step.blocks, step.cached + len(step.tokens))[step.cached :]
+            self._tokens[slots] = torch.tensor(step.tokens)
 
     def copy_block(self, source: int, target: int) -> None:
         pages = self._tokens.view(self.num_blocks, self.block_size)
         pages[target] = pages[source]
 
     def history(self, blocks: Sequence[int], tokens: int) -> list[int]:
-        slots = torch.tensor(blocks, dtype=torch.int64)[:, None] * self.block_size + torch.arange(self.block_size)
-        history = self._tokens[slots.flatten()[:tokens]]
+        history = self._tokens[self._slots(blocks, tokens)]
         assert FREE not in history
         return history.tolist()
 
@@ -56,8 +57,11 @@ class ToyPages:
 
     def restore(self, tensors: dict[str, torch.Tensor], blocks: Sequence[int], tokens: int) -> None:
         check_saved(tensors, {"tokens": torch.empty(tokens, dtype=torch.int64)})
+        self._tokens[self._slots(blocks, tokens)] = tensors["tokens"]
+
+    def _slots(self, blocks: Sequence[int], tokens: int) -> torch.Tensor:
         slots = torch.tensor(blocks, dtype=torch.int64)[:, None] * self.block_size + torch.arange(self.block_size)
-        self._tokens[slots.flatten()[:tokens]] = tensors["tokens"]
+        return slots.flatten()[:tokens]
 
 
 class ToyStates:
@@ -77,18 +81,17 @@ class ToyStates:
         self._final: dict[int, int] = {}  # so many tokens of a state stay
         self._ahead: dict[int, int] = {}  # and do so for so many tokens more
 
-    def prepare(self, batch: Batch) -> None:
+    def prepare(self, steps: list[SequenceStep]) -> None:
         log_size = self.rollback + 1 if self.rollback else 0
-        for i, slot in enumerate(batch.state_slots.tolist()):
-            start, end = batch.cu_seqlens[i : i + 2].tolist()
-            length, new, ahead = int(batch.context_lens[i]), end - start, int(batch.lookaheads[i])
-            before = self.history([slot], length - new) if length > new else []
+        for step in steps:
+            slot, new = step.blocks[0], len(step.tokens)
+            before = self.history([slot], step.cached) if step.cached else []
             if not before or new > self._ahead[slot]:
-                self._final[slot] = len(before) + 1 if new + ahead <= log_size else length
-                self._ahead[slot] = ahead
+                self._final[slot] = len(before) + (1 if new + step.lookahead <= log_size else new)
+                self._ahead[slot] = step.lookahead
             else:
                 self._ahead[slot] -= new
-            self._states[slot] = before + batch.tokens[start:end].tolist()
+            self._states[slot] = [*before, *step.tokens]
 
     def copy_block(self, source: int, target: int) -> None:
         self._states[target] = list(self._states[source])
@@ -110,24 +113,20 @@ class ToyStates:
 
 class ToyExecutor:
     """Logits are a hash of all tokens of the sequence up to the row's own, read back from its memory:
-    a wrong slot, position, block table or length anywhere changes what comes next."""
+    a wrong block or length anywhere changes what comes next."""
 
     def __init__(self, cache: ToyPages | ToyStates) -> None:
         self.cache = cache
         self.batch_tokens: list[int] = []
 
-    def step(self, batch: Batch) -> torch.Tensor:
-        self.batch_tokens.append(len(batch.tokens))
-        self.cache.prepare(batch)
+    def step(self, steps: list[SequenceStep]) -> torch.Tensor:
+        self.batch_tokens.append(sum(len(step.tokens) for step in steps))
+        self.cache.prepare(steps)
         rows = []
-        for i, table in enumerate(batch.block_tables.tolist()):
-            start, end = batch.cu_seqlens[i : i + 2].tolist()
-            context = int(batch.context_lens[i])
-            assert batch.positions[start:end].tolist() == list(range(context - (end - start), context))
-            history = self.cache.history(table, context)
-            rows += [
-                toy_logits(history[: context - (end - row - 1)]) for row in range(start, end) if row in batch.logit_rows
-            ]
+        for step in steps:
+            length = step.cached + len(step.tokens)
+            history = self.cache.history(step.blocks, length)
+            rows += [toy_logits(history[: end + 1]) for end in range(length - step.n_logits, length)]
         return torch.stack(rows) if rows else torch.empty(0, VOCAB_SIZE)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from kernels.launch_graph import LaunchGraph
-from model.batch import SequenceStep, make_batch
+from model.sequence_step import SequenceStep
 from runtime.assembly import assemble
 from runtime.bench.measure import main
 from runtime.bench.spec import Spec
@@ -55,7 +55,7 @@ class OurRunner:
         executor = self._assembly.executor
         blocks = range(-(-len(tokens) // executor.cache.block_size))
         step = SequenceStep(tokens, 0, blocks, len(tokens))
-        return executor.step(make_batch([step], executor.cache.block_size)).argmax(-1).tolist()
+        return executor.step([step]).argmax(-1).tolist()
 
     def notes(self) -> list[str]:
         """What a decode step spends outside of kernels: scheduling, tensors, launching, sampling's Python,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from runtime.events import Event, RequestEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class TrialBegan(Event):
     """All requests of one kind come to a new engine, with a clock of its own; blocks: of its cache."""
 
@@ -15,7 +15,7 @@ class TrialBegan(Event):
     blocks: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Asked(RequestEvent):
     """The request is a turn of a thread, both counted from 0."""
 
@@ -23,7 +23,7 @@ class Asked(RequestEvent):
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Judged(RequestEvent):
     """The answer was held against its schema; problems: what is wrong with it, a line each."""
 

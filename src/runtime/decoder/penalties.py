@@ -35,6 +35,8 @@ class Penalties:
 
     def apply(self, logits: Tensor, entries: list[Scheduled]) -> None:
         """logits f32 [L, V]: 1 + drafts rows of each entry. A row counts the drafts before it as if they were kept."""
+        if not any([entry.sequence.request.sampling.adjusts_logits for entry in entries]):
+            return
         parts: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = []
         row = 0
         for entry in entries:
@@ -46,11 +48,10 @@ class Penalties:
                     generated = history.generated + Counter(entry.guesses[:i]) if i else history.generated
                     parts.append((row + i, *_adjustments(params, history.prompt, generated)))
             row += 1 + entry.drafts
-        if parts:
-            rows = np.repeat([part[0] for part in parts], [len(part[1]) for part in parts]).astype(np.int32)
-            columns = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
-            arrays = (torch.from_numpy(array).to(logits.device) for array in (rows, *columns))
-            self._ops.adjust_logits(logits, *arrays)
+        rows = np.repeat([part[0] for part in parts], [len(part[1]) for part in parts]).astype(np.int32)
+        columns = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+        arrays = (torch.from_numpy(array).to(logits.device) for array in (rows, *columns))
+        self._ops.adjust_logits(logits, *arrays)
 
     def forget(self, sequence: Sequence) -> None:
         self._histories.pop(sequence.id, None)

@@ -12,7 +12,7 @@ from runtime.decoder.penalties import Penalties
 from runtime.decoder.sampler import Sampler
 from runtime.decoder.strategy import Accepted
 from runtime.decoder.verification import Verification
-from runtime.scheduler import Scheduled
+from runtime.scheduler import Limit, Scheduled
 from runtime.sequence import Sequence
 
 
@@ -32,31 +32,44 @@ class Sampling:
         self._words = -(-vocab_size // 32)  # of a row's mask
         self._penalties = Penalties(ops)
 
-    def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
+    def propose(self, sequences: list[Sequence], limit: Limit) -> list[list[int]]:
         return [[] for _ in sequences]
 
     def begin(self, entries: list[Scheduled]) -> None:
         pass
 
     def accept(self, logits: Tensor, entries: list[Scheduled]) -> list[Accepted]:
-        firsts = [0, *accumulate(1 + entry.drafts for entry in entries)]
+        firsts = [0, *accumulate([1 + entry.drafts for entry in entries])]
         wanted = [i for i, entry in enumerate(entries) if entry.sequence.request.sampling.logprobs is not None]
         untouched = {i: logits[firsts[i] : firsts[i + 1]].clone() for i in wanted}
         self._penalties.apply(logits, entries)
-        runs = [Verification(entry, first) for entry, first in zip(entries, firsts, strict=False)]
-        self._choose(logits, runs)
-        accepted = [Accepted(run.tokens, run.drafts, [None] * len(run.tokens)) for run in runs]
+        # Where there is neither a draft nor a grammar, what is chosen is kept, and there is nothing to verify.
+        runs = {
+            i: Verification(entry, firsts[i])
+            for i, entry in enumerate(entries)
+            if entry.drafts or entry.sequence.grammar
+        }
+        chosen = self._choose(logits, entries, list(runs.values()))
+        accepted = [Accepted([chosen[first]], 0, [None]) for first in firsts[:-1]]
+        for i, run in runs.items():
+            accepted[i] = Accepted(run.tokens, run.drafts, [None] * len(run.tokens))
         for i in wanted:
             top = entries[i].sequence.request.sampling.logprobs or 0
-            reports = report_logprobs(untouched[i], runs[i].tokens, runs[i].rows, top, self._ops)
+            rows = runs[i].rows if i in runs else [0]
+            reports = report_logprobs(untouched[i], accepted[i].tokens, rows, top, self._ops)
             accepted[i] = accepted[i]._replace(logprobs=reports)
         return accepted
 
     def forget(self, sequence: Sequence) -> None:
         self._penalties.forget(sequence)
 
-    def _choose(self, logits: Tensor, runs: list[Verification]) -> None:
-        rows = [row for run in runs for row in _rows(run.entry)]
+    def _choose(self, logits: Tensor, entries: list[Scheduled], runs: list[Verification]) -> list[int]:
+        """A token for each row; runs: those that verify theirs, and do so."""
+        rows = [
+            Row(entry.sequence.request.sampling, entry.sequence.request.seed, len(entry.sequence.tokens) + i)
+            for entry in entries
+            for i in range(1 + entry.drafts)
+        ]
         filtered = [run for run in runs if run.entry.sequence.grammar and run.entry.sequence.request.sampling.filters]
         chosen = self.sampler.draw(logits, rows, self._masks(len(rows), filtered))
         refused = [run for run in runs if not run.keep(chosen)]
@@ -64,6 +77,7 @@ class Sampling:
             chosen = self.sampler.draw(logits, rows, self._masks(len(rows), refused))
             for run in refused:
                 run.keep(chosen)
+        return chosen
 
     def _masks(self, rows: int, runs: list[Verification]) -> np.ndarray | None:
         """int32 [rows, words] as mask_logits has it: what the grammars of these runs allow, and all tokens in the rows
@@ -75,7 +89,3 @@ class Sampling:
             run.mask(bits)
         return bits
 
-
-def _rows(entry: Scheduled) -> list[Row]:
-    request, position = entry.sequence.request, len(entry.sequence.tokens)
-    return [Row(request.sampling, request.seed, position + i) for i in range(1 + entry.drafts)]

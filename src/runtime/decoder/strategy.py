@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import torch
 
 from runtime.request import TokenLogprob
-from runtime.scheduler import Scheduled
+from runtime.scheduler import Limit, Scheduled
 from runtime.sequence import Sequence
 
 
@@ -19,9 +19,9 @@ class Accepted(NamedTuple):
 
 
 class DecoderStrategy(Protocol):
-    def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
-        """Guesses at the next tokens of each decoding sequence, at most so many; the model verifies them in one
-        step."""
+    def propose(self, sequences: list[Sequence], limit: Limit) -> list[list[int]]:
+        """Guesses at the next tokens of each decoding sequence, at most as many as its limit; the model verifies them
+        in one step."""
         ...
 
     def begin(self, entries: list[Scheduled]) -> None:

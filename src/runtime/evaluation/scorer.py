@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from model.batch import Batch, SequenceStep, make_batch
 from model.memory import SequenceMemory
+from model.sequence_step import SequenceStep
 from runtime.evaluation.span import Score, Span
 from runtime.events import Stepped
 from runtime.memory.kv_block_allocator import KVBlockAllocator
@@ -22,8 +22,8 @@ class Executor(Protocol):
     def cache(self) -> SequenceMemory:
         """The memory that `step` reads and writes."""
 
-    def step(self, batch: Batch) -> Tensor:
-        """Logits f32 [L, V] of the batch's logit rows."""
+    def step(self, steps: Sequence[SequenceStep]) -> Tensor:
+        """The wanted logits f32 [L, V]."""
 
 
 class Scorer:
@@ -82,7 +82,7 @@ class Scorer:
         """Runs one step and hands the results to the feeds. Returns the seconds in the model."""
         parts = [feed.part() for feed in feeds]
         before = time.perf_counter()
-        logits = self._executor.step(make_batch([part.step for part in parts], self._executor.cache.block_size))
+        logits = self._executor.step([part.step for part in parts])
         seconds = time.perf_counter() - before
         following = [token for part in parts for token in part.following]
         targets = torch.tensor(following, dtype=torch.int32, device=logits.device)

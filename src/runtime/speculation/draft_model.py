@@ -5,8 +5,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from model.batch import Batch, SequenceStep, make_batch
 from model.memory import SequenceMemory
+from model.sequence_step import SequenceStep
 from runtime.decoder.draw_graph import Row
 from runtime.decoder.sampler import Sampler
 from runtime.memory.common_length import common_length
@@ -16,8 +16,8 @@ from runtime.sequence import Sequence
 class Executor(Protocol):
     cache: SequenceMemory
 
-    def step(self, batch: Batch) -> Tensor:
-        """Logits f32 [L, V] of the batch's logit rows; the cache has the batch's tokens afterwards."""
+    def step(self, steps: list[SequenceStep]) -> Tensor:
+        """The wanted logits f32 [L, V]; the cache has the tokens afterwards."""
         ...
 
 
@@ -155,7 +155,7 @@ class DraftModel:
 
     def _draw(self, turns: list[_Turn], steps: list[SequenceStep]) -> None:
         """Runs the model and draws a token for each turn (whose logits are wanted, in this order)."""
-        logits = self._executor.step(make_batch(steps, self._executor.cache.block_size))
+        logits = self._executor.step(steps)
         if not turns:
             return
         for turn, token in zip(turns, self._sampler.draw(logits, [turn.row for turn in turns]), strict=True):

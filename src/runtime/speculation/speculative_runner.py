@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from runtime.decoder.strategy import Accepted, DecoderStrategy
-from runtime.scheduler import Scheduled
+from runtime.scheduler import Limit, Scheduled
 from runtime.sequence import Sequence
 from runtime.speculation.drafter import Drafter
 from runtime.speculation.length import Candidate, Length, Verified
@@ -43,7 +43,7 @@ class SpeculativeRunner:
         self._is_measured = True
         self._is_pure = False  # only decoding sequences are in the step
 
-    def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
+    def propose(self, sequences: list[Sequence], limit: Limit) -> list[list[int]]:
         if self._pause.takes(len(sequences)):
             self._paused += 1
             self._is_measured = self._paused % _MEASURED == 0
@@ -53,7 +53,7 @@ class SpeculativeRunner:
             self._paused = 0
         self._is_measured = True
         started = self._clock()
-        limits = [min(limit, self._most(sequence)) for sequence, limit in zip(sequences, limits, strict=True)]
+        limits = [min(limit(sequence), self._most(sequence)) for sequence in sequences]
         drafts, asked = (self._find if self._drafter.free else self._make)(sequences, limits)
         seconds = self._clock() - started
         if not asked and self._length.may_pause:

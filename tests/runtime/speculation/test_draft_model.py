@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from toy_model import VOCAB_SIZE, ToyExecutor, ToyPages, ToyStates, reference_ops, toy_continuation, toy_engine
 from toy_sequence import toy_requests, toy_sequence
 
-from model.batch import Batch
+from model.sequence_step import SequenceStep
 from runtime.config import FILTERS
 from runtime.decoder.sampler import Sampler
 from runtime.decoder.sampling import Sampling
@@ -26,8 +26,8 @@ class SlyExecutor(ToyExecutor):
         self._every = every
         self._rows = 0
 
-    def step(self, batch: Batch):  # type: ignore[no-untyped-def]
-        logits = super().step(batch)
+    def step(self, steps: list[SequenceStep]):  # type: ignore[no-untyped-def]
+        logits = super().step(steps)
         for row in logits:
             self._rows += 1
             if self._every and self._rows % self._every == 0:

@@ -14,7 +14,7 @@ from runtime.decoder.sampling import Sampling
 from runtime.decoder.strategy import Accepted
 from runtime.events import Finished
 from runtime.request import Request, SamplingParams
-from runtime.scheduler import Scheduled
+from runtime.scheduler import Limit, Scheduled
 from runtime.sequence import Sequence
 from runtime.speculation.draft_length import DraftLength
 from runtime.speculation.fixed_length import FixedLength
@@ -92,6 +92,10 @@ def test_drafts_change_no_token(
     assert drafted == toy_engine(**memory).generate(served)  # type: ignore[arg-type]
 
 
+def limits(*counts: int) -> Limit:
+    return lambda sequence: counts[sequence.id]
+
+
 def test_repeated_text_takes_fewer_steps() -> None:
     """An answer that the prompt holds already is found there and taken over."""
     answer = toy_continuation([1, 2, 3], 40)
@@ -99,7 +103,7 @@ def test_repeated_text_takes_fewer_steps() -> None:
     sequence = toy_sequence(prompt)
     drafter = NgramDrafter(3, 2, 8)
     runner = SpeculativeRunner(sampling(), drafter, FixedLength(8))
-    assert runner.propose([sequence], [5]) == [answer[:5]]
+    assert runner.propose([sequence], limits(5)) == [answer[:5]]
 
 
 class Fixed:
@@ -109,7 +113,7 @@ class Fixed:
         self.kept = kept
         self.forgotten: list[int] = []
 
-    def propose(self, sequences: list[Sequence], limits: list[int]) -> list[list[int]]:
+    def propose(self, sequences: list[Sequence], limit: Limit) -> list[list[int]]:
         raise AssertionError
 
     def begin(self, entries: list[Scheduled]) -> None: ...
@@ -145,7 +149,7 @@ def test_steps_are_measured() -> None:
     runner = SpeculativeRunner(Fixed([3, 0]), Guesser(5, False, 0.0), length, lambda: float(next(ticks)))
     sequences = [toy_sequence([1, 2]), toy_sequence([3], 1)]
     sequences[0].computed = 1
-    drafts = runner.propose(sequences, [9, 2])
+    drafts = runner.propose(sequences, limits(9, 2))
     assert [len(tokens) for tokens in drafts] == [3, 2]
     candidates, drafted = length.heard
     assert candidates == [Candidate(0, 1, 5, 0, 1000), Candidate(1, 1, 2, 0, 1000)]
@@ -218,7 +222,7 @@ class Decoding:
         """Returns the steps, from the first of these, in which somebody looked."""
         before, self.looks = self.steps, []
         for self.steps in range(before, before + steps):
-            drafts = self.runner.propose(self.sequences, [4] * len(self.sequences))
+            drafts = self.runner.propose(self.sequences, lambda _: 4)
             entries = [
                 Scheduled(sequence, [1, *tokens], len(tokens))
                 for sequence, tokens in zip(self.sequences, drafts, strict=True)
@@ -296,7 +300,7 @@ def test_a_hopeless_drafter_costs_less_than_two_percent() -> None:
     runner = SpeculativeRunner(base, Hopeless(8, True, 0.0), DraftLength(free=True), lambda: now[0])
     sequence = toy_sequence([1])
     for steps in range(1, 4001):
-        [drafts] = runner.propose([sequence], [8])
+        [drafts] = runner.propose([sequence], limits(8))
         entries = [Scheduled(sequence, [1, *drafts], len(drafts))]
         runner.begin(entries)
         now[0] += 550e-6 * (1 + len(drafts) / 4)
@@ -318,18 +322,18 @@ def test_grammars_cut_drafts() -> None:
     bound.grammar = Digits()  # type: ignore[assignment]
     for free in (True, False):
         runner = SpeculativeRunner(Fixed([]), Says(4, free, 0.0), FixedLength(4))
-        assert runner.propose([bound, loose], [4, 3]) == [list(b"12"), list(b"12a")]
+        assert runner.propose([bound, loose], limits(4, 3)) == [list(b"12"), list(b"12a")]
 
 
 def test_forgets_everywhere() -> None:
     base, drafter = Fixed([]), NgramDrafter(2, 1, 4)
     runner = SpeculativeRunner(base, drafter, FixedLength(4))
     sequence = toy_sequence([1, 1])
-    assert runner.propose([sequence], [4]) == [[1, 1, 1, 1]]
+    assert runner.propose([sequence], limits(4)) == [[1, 1, 1, 1]]
     runner.forget(sequence)
     assert base.forgotten == [0]
     sequence.tokens = [2, 3]  # as of another sequence with this number
-    assert runner.propose([sequence], [4]) == [[]]
+    assert runner.propose([sequence], limits(4)) == [[]]
 
 
 def test_a_request_says_how_many_drafts_it_takes() -> None:

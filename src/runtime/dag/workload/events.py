@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from runtime.events import Event
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class VariantBegan(Event):
     """What follows is one measurement, on a new engine with a clock of its own."""
 
