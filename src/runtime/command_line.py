@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints, overload
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -20,6 +20,7 @@ from runtime.errors import AnswersDiffer, ConfigError, UserError
 from runtime.typed_config import dotted_keys, read_config, unknown_key
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+SettingsT = TypeVar("SettingsT")
 FAILED = 1
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -70,11 +71,20 @@ def plain(composed: DictConfig) -> dict[str, Any]:
     return cast("dict[str, Any]", settings)  # a DictConfig gives a dict
 
 
-def compose_settings(overrides: Sequence[str]) -> RunConfig:
-    """The settings of `python -m runtime.run` with these overrides, for programs that are no job of Hydra's. Raises
-    ConfigError, and Hydra's and OmegaConf's errors (see `explain`)."""
+@overload
+def compose_settings(overrides: Sequence[str]) -> RunConfig: ...
+
+
+@overload
+def compose_settings(overrides: Sequence[str], name: str, root: type[SettingsT]) -> SettingsT: ...
+
+
+def compose_settings(overrides: Sequence[str], name: str = "config", root: type[Any] = RunConfig) -> Any:
+    """The settings of `python -m runtime.run` with these overrides, or of whatever starts from another file in conf/
+    (see `hydra_application`), for programs that are no job of Hydra's. Raises ConfigError, and Hydra's and OmegaConf's
+    errors (see `explain`)."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return read_config(RunConfig, plain(hydra.compose("config", overrides=list(overrides))))
+        return read_config(root, plain(hydra.compose(name, overrides=list(overrides))))
 
 
 def recompose(changes: Sequence[str]) -> DictConfig:

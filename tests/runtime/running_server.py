@@ -8,25 +8,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
-from hydra import compose, initialize_config_dir
 from openai import OpenAI
 from rich.console import Console
 
 from runtime.assembly import Assembly, assemble
 from runtime.async_stream import EngineStopped
-from runtime.command_line import CONF, plain
+from runtime.command_line import compose_settings
 from runtime.config import ServeConfig
 from runtime.server.http_server import HttpServer, bind
 from runtime.server.service import Service
-from runtime.typed_config import read_config
 
 SMALL = ["model.dtype=f32", "cache.dtype=f32", "kernels.threads=1", "serve.port=0"]
 
 
 def read(*overrides: str) -> ServeConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = compose("serve", overrides=list(overrides))
-    return read_config(ServeConfig, plain(composed))
+    return compose_settings(overrides, "serve", ServeConfig)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,14 @@ def test_a_client_that_goes_frees_its_requests(llama: Running) -> None:
     llama.wait(lambda: llama.figure(CANCELLED) == before + 3)
     llama.wait(lambda: llama.figure('inference_blocks{state="held"}') == 0)
     assert llama.figure("inference_running_requests") == 0
+
+
+def test_tokens_go_out_at_once(llama: Running) -> None:
+    """The system does not hold one back until the one before has been confirmed."""
+    with llama.client().completions.create(**LONG, stream=True):
+        sockets = [it.transport.get_extra_info("socket") for it in llama.server.server_state.connections]
+        assert sockets
+        assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets)
 
 
 def test_a_client_that_reads_slowly_holds_up_nobody(llama: Running) -> None:
