@@ -16,12 +16,17 @@ _ALIGNMENT = 16  # numbers: kernels are compiled for addresses that are as even 
 
 
 class StepShape(NamedTuple):
-    """What a batch has room for. rows: whose logits are computed."""
+    """How large a step is, or what a batch has room for. rows: whose logits are computed."""
 
     sequences: int
     tokens: int
     rows: int
     max_query_len: int
+
+
+def step_shape(steps: Sequence[SequenceStep]) -> StepShape:
+    counts = [len(step.tokens) for step in steps]
+    return StepShape(len(counts), sum(counts), sum([step.n_logits for step in steps]), max(counts))
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,7 @@ class BatchBuffer:
 
 def make_batch(steps: Sequence[SequenceStep], block_size: int, device: torch.device) -> Batch:
     """A batch with no more room than it needs."""
-    counts, width = [len(step.tokens) for step in steps], max(len(step.blocks) for step in steps)
-    shape = StepShape(len(steps), sum(counts), sum(step.n_logits for step in steps), max(counts))
-    buffer = BatchBuffer(shape, width, block_size, device)
+    buffer = BatchBuffer(step_shape(steps), max(len(step.blocks) for step in steps), block_size, device)
     buffer.fill(steps)
     return buffer.batch
 

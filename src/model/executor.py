@@ -8,7 +8,7 @@ from typing import Generic
 from torch import Tensor
 
 from kernels.ops import Ops
-from model.batch import StepShape, make_batch
+from model.batch import StepShape, make_batch, step_shape
 from model.model import Memory, Model
 from model.sequence_step import SequenceStep
 from model.step_graph import StepGraph, graph_shape
@@ -53,16 +53,17 @@ class ModelExecutor(Generic[Memory]):
         if last >= self.model.max_context:
             raise ValueError(f"position {last} is beyond the context of {self.model.max_context} tokens")
         self.cache.prepare(steps)
-        shape = graph_shape(steps)
+        wanted = step_shape(steps)
+        shape = graph_shape(wanted)
         if shape is None:
             batch = make_batch(steps, self.cache.block_size, self.model.device)
             return self.model.forward(batch, self.cache, self.ops)
         key = shape, self.cache.mode
         if key not in self._graphs:
             self._graphs[key] = StepGraph(self.model, self.cache, self.ops, shape, self._table_width)
-            return self._graphs[key].capture(steps)
+            return self._graphs[key].capture(steps)[: wanted.rows]
         logits, replay_seconds = self._graphs[key].replay(steps)
         self.decode_timing.steps += 1
         self.decode_timing.replay_seconds += replay_seconds
         self.decode_timing.seconds += time.perf_counter() - started
-        return logits
+        return logits[: wanted.rows]

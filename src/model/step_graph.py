@@ -17,20 +17,19 @@ FEW = 8  # tokens or rows: so many, and kernels take other forms, so that these 
 MOST_TOKENS = 128  # of a step in which a sequence has several: in larger ones, Python costs little
 
 
-def graph_shape(steps: Sequence[SequenceStep]) -> StepShape | None:
-    """The shape that a step is padded to; None for steps that are launched kernel by kernel: those that want no logits,
-    and large ones.
+def graph_shape(shape: StepShape) -> StepShape | None:
+    """The shape that steps of this one are padded to; None for those that are launched kernel by kernel: that want no
+    logits, or are large.
 
     Padding changes no result: as many rows of anything take the same forms of all kernels.
     """
-    counts = [len(step.tokens) for step in steps]
-    sequences, tokens, rows = len(counts), sum(counts), sum([step.n_logits for step in steps])
+    sequences, tokens, rows, max_query_len = shape
     if rows == 0 or (tokens != sequences and tokens > MOST_TOKENS):
         return None
     room = _room(tokens)
     padding = room > tokens  # its tokens belong to a sequence that is nobody's
     rows = room if rows == tokens else min(_room(rows), room - 1)  # else as many as tokens are those of all tokens
-    return StepShape(_power_of_two(sequences + padding), room, rows, _power_of_two(max(counts)))
+    return StepShape(_power_of_two(sequences + padding), room, rows, _power_of_two(max_query_len))
 
 
 def _room(count: int) -> int:
@@ -47,8 +46,8 @@ def _power_of_two(count: int) -> int:
 
 
 class StepGraph(Generic[Memory]):
-    """The captured launches of a step of one shape, and the buffers they read and write. Nobody looks at the logits
-    behind those that are wanted."""
+    """The captured launches of a step of one shape, and the buffers they read and write. Results are logits of all rows
+    there is room for, those that are wanted first."""
 
     def __init__(self, model: Model[Memory], cache: Memory, ops: Ops, shape: StepShape, table_width: int) -> None:
         self._buffer = BatchBuffer(shape, table_width, cache.block_size, model.device)
@@ -57,22 +56,18 @@ class StepGraph(Generic[Memory]):
         self._logits = torch.empty(0)
 
     def capture(self, steps: Sequence[SequenceStep]) -> Tensor:
-        """Run the step for the first time, launch by launch, and keep the launches. Returns the wanted logits."""
+        """Run the step for the first time, launch by launch, and keep the launches."""
         self._buffer.fill(steps)
         self._graph = LaunchGraph(self._run, self._ops.backend, self._model.device)
-        return self._wanted(steps)
+        return self._logits
 
     def replay(self, steps: Sequence[SequenceStep]) -> tuple[Tensor, float]:
-        """Run the step again on other tokens; return the wanted logits and the seconds spent in the launches."""
+        """Run the step again on other tokens; return the logits and the seconds spent in the launches."""
         assert self._graph is not None
         self._buffer.fill(steps)
         started = time.perf_counter()
         self._graph.replay()
-        seconds = time.perf_counter() - started
-        return self._wanted(steps), seconds
+        return self._logits, time.perf_counter() - started
 
     def _run(self) -> None:
         self._logits = self._model.forward(self._buffer.batch, self._cache, self._ops)
-
-    def _wanted(self, steps: Sequence[SequenceStep]) -> Tensor:
-        return self._logits[: sum([step.n_logits for step in steps])]

@@ -11,7 +11,7 @@ from tiny_model import TinyFile
 from tiny_rwkv7 import tiny_rwkv7, write_pth
 
 from kernels.ops import load_ops
-from model.batch import StepShape, make_batch
+from model.batch import StepShape, make_batch, step_shape
 from model.executor import ModelExecutor
 from model.kv_cache import KVCache
 from model.loader import load_model
@@ -100,7 +100,7 @@ def test_replays_equal_launches_bit_for_bit(make: Make, program: list[list[Feed]
 
 def shape(*steps: tuple[int, int]) -> StepShape | None:
     """Of a step of sequences with so many tokens and wanted rows."""
-    return graph_shape([SequenceStep([1] * tokens, 5, range(40), wanted) for tokens, wanted in steps])
+    return graph_shape(step_shape([SequenceStep([1] * tokens, 5, range(40), wanted) for tokens, wanted in steps]))
 
 
 def test_steps_are_padded_to_few_shapes() -> None:
