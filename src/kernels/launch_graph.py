@@ -16,17 +16,16 @@ class LaunchGraph:
     """
 
     def __init__(self, function: Callable[[], None], backend: Backend, device: torch.device) -> None:
-        """Capture `function`, which runs at least once."""
+        """Capture `function`, which runs once: what it does to memory need not bear repetition."""
         self.replay: Callable[[], None] = function
         if backend != "compiled":
             function()
         elif device.type == "cuda":
-            function()  # kernels compile outside of the capture
+            function()  # kernels compile outside of the capture, which runs nothing
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 function()
             self.replay = graph.replay
-            graph.replay()
         else:
             from triton_cpu.recorder import record
 

@@ -13,9 +13,11 @@ from model.model import Memory, Model
 from model.sequence_step import SequenceStep
 from model.step_graph import StepGraph, graph_shape
 
+MOST_GRAPHS = 512  # of a tenth to a third of a MiB each
+
 
 @dataclass
-class DecodeTiming:
+class ReplayTiming:
     """Where the time of replayed steps went: `seconds` in all, `replay_seconds` of it in native launches; the rest is
     Python. The first step of each shape and mode, which captures its launches, is not counted."""
 
@@ -27,16 +29,15 @@ class DecodeTiming:
 class ModelExecutor(Generic[Memory]):
     """Runs steps of one model on one cache.
 
-    Steps of a few tokens a sequence (decode, verification of drafts) are padded to a few shapes and replayed
-    natively from launches captured at the first such step, for each mode of the cache; all others are launched as they
-    come.
+    Steps are padded to a few shapes and replayed natively from launches captured at the first such step, for each mode
+    of the cache; very large ones are launched as they come.
     """
 
     def __init__(self, model: Model[Memory], cache: Memory, ops: Ops) -> None:
         self.model = model
         self.cache = cache
         self.ops = ops
-        self.decode_timing = DecodeTiming()
+        self.replay_timing = ReplayTiming()
         self._table_width = min(-(-model.max_context // cache.block_size), cache.num_blocks)
         self._graphs: dict[tuple[StepShape, Hashable], StepGraph[Memory]] = {}
 
@@ -58,12 +59,19 @@ class ModelExecutor(Generic[Memory]):
         if shape is None:
             batch = make_batch(steps, self.cache.block_size, self.model.device)
             return self.model.forward(batch, self.cache, self.ops)
-        key = shape, self.cache.mode
-        if key not in self._graphs:
-            self._graphs[key] = StepGraph(self.model, self.cache, self.ops, shape, self._table_width)
-            return self._graphs[key].capture(steps)[: wanted.rows]
-        logits, replay_seconds = self._graphs[key].replay(steps)
-        self.decode_timing.steps += 1
-        self.decode_timing.replay_seconds += replay_seconds
-        self.decode_timing.seconds += time.perf_counter() - started
+        graph = self._graphs.pop((shape, self.cache.mode), None)
+        if graph is None:
+            return self._new_graph(shape).capture(steps)[: wanted.rows]
+        self._graphs[shape, self.cache.mode] = graph  # behind those that were used before
+        logits, replay_seconds = graph.replay(steps)
+        self.replay_timing.steps += 1
+        self.replay_timing.replay_seconds += replay_seconds
+        self.replay_timing.seconds += time.perf_counter() - started
         return logits[: wanted.rows]
+
+    def _new_graph(self, shape: StepShape) -> StepGraph[Memory]:
+        if len(self._graphs) == MOST_GRAPHS:
+            del self._graphs[next(iter(self._graphs))]
+        graph = StepGraph(self.model, self.cache, self.ops, shape, self._table_width)
+        self._graphs[shape, self.cache.mode] = graph
+        return graph

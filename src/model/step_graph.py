@@ -14,17 +14,16 @@ from model.model import Memory, Model
 from model.sequence_step import SequenceStep
 
 FEW = 8  # tokens or rows: so many, and kernels take other forms, so that these are never padded with more
-MOST_TOKENS = 128  # of a step in which a sequence has several: in larger ones, Python costs little
+MOST_TOKENS = 2048  # of a step in which a sequence has several: in larger ones, Python costs little
 
 
 def graph_shape(shape: StepShape) -> StepShape | None:
-    """The shape that steps of this one are padded to; None for those that are launched kernel by kernel: that want no
-    logits, or are large.
+    """The shape that steps of this one are padded to; None for large ones, which are launched kernel by kernel.
 
     Padding changes no result: as many rows of anything take the same forms of all kernels.
     """
     sequences, tokens, rows, max_query_len = shape
-    if rows == 0 or (tokens != sequences and tokens > MOST_TOKENS):
+    if tokens != sequences and tokens > MOST_TOKENS:
         return None
     room = _room(tokens)
     padding = room > tokens  # its tokens belong to a sequence that is nobody's
@@ -33,10 +32,10 @@ def graph_shape(shape: StepShape) -> StepShape | None:
 
 
 def _room(count: int) -> int:
-    """The count if it is small, or one of few above it, by 16 or at most a quarter."""
+    """The count if it is small, or one of few above it: the next multiple of 16, or one by at most a sixteenth."""
     if count <= FEW:
         return count
-    unit = max(16, _power_of_two(count) // 8)
+    unit = max(16, _power_of_two(count) // 32)
     return -(-count // unit) * unit
 
 

@@ -39,7 +39,7 @@ def test_padding_rows_write_nothing(executor: ModelExecutor) -> None:
 def test_replayed_steps_are_timed(executor: ModelExecutor) -> None:
     for position in range(4):
         executor.step([decode(7, position, 3)])
-    timing = executor.decode_timing
+    timing = executor.replay_timing
     assert timing.steps == 3
     assert 0 < timing.replay_seconds < timing.seconds
 

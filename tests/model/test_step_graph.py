@@ -82,8 +82,31 @@ def steps(draw: st.DrawFn) -> list[Feed]:
 @given(program=st.lists(steps(), min_size=1, max_size=8))
 def test_replays_equal_launches_bit_for_bit(make: Make, program: list[list[Feed]]) -> None:
     captured, launched = make(), make()
+    compare(captured, launched, program + program)  # so that every shape is replayed
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 20])
+def test_so_do_those_of_long_prompts(make: Make, wanted: int) -> None:
+    """Also where no logits are wanted, as the end of a prompt is yet to come."""
+    counts = [*range(10, 20), 20]
+    feeds = [Feed(i, [7 * i + j for j in range(count)], min(count, wanted), 0) for i, count in enumerate(counts)]
+    captured = make()
+    compare(captured, make(), [feeds, feeds[::-1], feeds])
+    assert captured.replay_timing.steps == 2
+
+
+def test_shapes_that_were_not_used_for_long_are_forgotten(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.executor.MOST_GRAPHS", 2)
+    captured = make()
+    program = [[Feed(i, [1], 1, 0) for i in range(count)] for count in (1, 2, 1, 3, 1, 2)]
+    compare(captured, make(), program)
+    assert captured.replay_timing.steps == 2  # those of one sequence, which were used in between
+    assert len(captured._graphs) == 2
+
+
+def compare(captured: ModelExecutor[Any], launched: ModelExecutor[Any], program: list[list[Feed]]) -> None:
     done = [0] * SEQUENCES
-    for feeds in program + program:  # so that every shape is replayed
+    for feeds in program:
         steps = steps_of(feeds, done, captured.cache)
         launched.cache.prepare(steps)
         batch = make_batch(steps, launched.cache.block_size, CPU)
@@ -108,7 +131,8 @@ def test_steps_are_padded_to_few_shapes() -> None:
     assert shape(*[(1, 1)] * 5) == (8, 5, 5, 1)
     assert shape(*[(1, 1)] * 9) == shape(*[(1, 1)] * 15) == (16, 16, 16, 1)
     assert shape(*[(1, 1)] * 20) == (32, 32, 32, 1)
-    assert shape(*[(1, 1)] * 300) == (512, 320, 320, 1)
+    assert shape(*[(1, 1)] * 300) == (512, 304, 304, 1)
+    assert shape((900, 1), (125, 1)) == shape((1024, 1), (10, 0), (20, 1)) == (4, 1088, 2, 1024)
     assert shape((3, 3)) == (1, 3, 3, 4)
     assert shape((8, 8), (8, 8)) == (2, 16, 16, 8)
     assert shape((8, 8), (7, 7)) == (4, 16, 16, 8)  # one of them has the token that nobody fed
@@ -121,7 +145,9 @@ def test_steps_need_not_want_all_logits() -> None:
     assert shape((3, 1), *[(1, 1)] * 10) == shape((4, 1), *[(1, 1)] * 11) == (16, 16, 15, 4)
 
 
-def test_other_steps_are_not_captured() -> None:
-    assert shape((3, 0)) is None
-    assert shape((100, 1), (29, 1)) is None
-    assert shape((100, 100), (29, 29)) is None
+    assert shape((512, 0)) == (1, 512, 0, 512)
+
+
+def test_large_steps_are_not_captured() -> None:
+    assert shape((2048, 1)) is not None
+    assert shape((2049, 1)) is None

@@ -43,7 +43,7 @@ class OurRunner:
         assert not self._engine.scheduler.waiting, "all prompts fit into one step"
 
     def decode(self, steps: int) -> None:
-        timing, start = self._assembly.executor.decode_timing, time.perf_counter()
+        timing, start = self._assembly.executor.replay_timing, time.perf_counter()
         steps_before, replay_before = timing.steps, timing.replay_seconds
         for _ in range(steps):
             self._engine.step()
