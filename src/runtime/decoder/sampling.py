@@ -9,6 +9,7 @@ from kernels.ops import Ops
 from runtime.decoder.draw_graph import Row
 from runtime.decoder.logprobs import report_logprobs
 from runtime.decoder.penalties import Penalties
+from runtime.decoder.refusals import Refusals
 from runtime.decoder.sampler import Sampler
 from runtime.decoder.strategy import Accepted
 from runtime.decoder.verification import Verification
@@ -21,8 +22,8 @@ class Sampling:
 
     A grammar's mask is computed where it could change what is chosen. The likeliest token, or the winner of the draw,
     is the same with a mask if the mask allows it, and to ask for one token takes less time. So a choice is made
-    without, and again where the grammar does not allow it. Filters are different: what they keep depends on every token
-    that a mask takes away.
+    without, and again where the grammar does not allow it, unless that has been so time and again. Filters are
+    different: what they keep depends on every token that a mask takes away.
     """
 
     def __init__(self, ops: Ops, vocab_size: int, order: tuple[str, ...]) -> None:
@@ -31,6 +32,7 @@ class Sampling:
         self._ops = ops
         self._words = -(-vocab_size // 32)  # of a row's mask
         self._penalties = Penalties(ops)
+        self._refusals = Refusals()
 
     def propose(self, sequences: list[Sequence], limit: Limit) -> list[list[int]]:
         return [[] for _ in sequences]
@@ -62,6 +64,7 @@ class Sampling:
 
     def forget(self, sequence: Sequence) -> None:
         self._penalties.forget(sequence)
+        self._refusals.forget(sequence.id)
 
     def _choose(self, logits: Tensor, entries: list[Scheduled], runs: list[Verification]) -> list[int]:
         """A token for each row; runs: those that verify theirs, and do so."""
@@ -70,14 +73,24 @@ class Sampling:
             for entry in entries
             for i in range(1 + entry.drafts)
         ]
-        filtered = [run for run in runs if run.entry.sequence.grammar and run.entry.sequence.request.sampling.filters]
-        chosen = self.sampler.draw(logits, rows, self._masks(len(rows), filtered))
-        refused = [run for run in runs if not run.keep(chosen)]
+        first = [run for run in runs if run.entry.sequence.grammar and self._needs_mask(run.entry.sequence)]
+        chosen = self.sampler.draw(logits, rows, self._masks(len(rows), first))
+        refused = [run for run in runs if not self._keep(run, chosen)]
         if refused:
             chosen = self.sampler.draw(logits, rows, self._masks(len(rows), refused))
             for run in refused:
                 run.keep(chosen)
         return chosen
+
+    def _needs_mask(self, sequence: Sequence) -> bool:
+        return sequence.request.sampling.filters or self._refusals.expected(sequence.id)
+
+    def _keep(self, run: Verification, chosen: list[int]) -> bool:
+        """Whether that has come to an end, as Verification has it."""
+        is_kept = run.keep(chosen)
+        if run.entry.sequence.grammar and not run.is_masked:
+            self._refusals.note(run.entry.sequence.id, not is_kept)
+        return is_kept
 
     def _masks(self, rows: int, runs: list[Verification]) -> np.ndarray | None:
         """int32 [rows, words] as mask_logits has it: what the grammars of these runs allow, and all tokens in the rows
