@@ -1,7 +1,7 @@
 """Whose choices a grammar keeps refusing, so that their masks had better come first."""
 
 _PATIENCE = 2  # refusals in a row that may be chance
-_LONGEST = 16  # steps
+_LONGEST = 64  # steps
 
 
 class Refusals:

@@ -31,6 +31,7 @@ class Sampling:
         self.sampler = Sampler(ops, order)
         self._ops = ops
         self._words = -(-vocab_size // 32)  # of a row's mask
+        self._bits = np.empty((0, self._words), np.int32)  # of the last masks: large enough that new memory takes time
         self._penalties = Penalties(ops)
         self._refusals = Refusals()
 
@@ -97,7 +98,10 @@ class Sampling:
         of others. None if there are no runs."""
         if not runs:
             return None
-        bits = np.full((rows, self._words), -1, np.int32)
+        if len(self._bits) < rows:
+            self._bits = np.empty((rows, self._words), np.int32)
+        bits = self._bits[:rows]
+        bits.fill(-1)
         for run in runs:
             run.mask(bits)
         return bits

@@ -24,14 +24,14 @@ def test_one_refusal_may_be_chance() -> None:
 
 
 def test_steady_refusals_are_foreseen_ever_longer() -> None:
-    free = [step for step, came in enumerate(masked_steps(Refusals(), 100, refused=True)) if not came]
-    assert free == [0, 1, 4, 9, 18, 35, 52, 69, 86]
+    free = [step for step, came in enumerate(masked_steps(Refusals(), 300, refused=True)) if not came]
+    assert free == [0, 1, 4, 9, 18, 35, 68, 133, 198, 263]
 
 
 def test_it_is_noticed_when_they_end() -> None:
     refusals = Refusals()
-    masked_steps(refusals, 40, refused=True)
-    assert not any(masked_steps(refusals, 100, refused=False)[16:])
+    masked_steps(refusals, 300, refused=True)
+    assert not any(masked_steps(refusals, 200, refused=False)[64:])
 
 
 def test_sequences_are_told_apart_and_forgotten() -> None:
