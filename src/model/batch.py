@@ -25,6 +25,7 @@ class StepShape(NamedTuple):
 
 
 def step_shape(steps: Sequence[SequenceStep]) -> StepShape:
+    """The size of a step of at least one sequence."""
     counts = [len(step.tokens) for step in steps]
     return StepShape(len(counts), sum(counts), sum([step.n_logits for step in steps]), max(counts))
 

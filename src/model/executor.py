@@ -54,24 +54,22 @@ class ModelExecutor(Generic[Memory]):
         if last >= self.model.max_context:
             raise ValueError(f"position {last} is beyond the context of {self.model.max_context} tokens")
         self.cache.prepare(steps)
-        wanted = step_shape(steps)
-        shape = graph_shape(wanted)
-        if shape is None:
+        shape = step_shape(steps)
+        room = graph_shape(shape)
+        if room is None:
             batch = make_batch(steps, self.cache.block_size, self.model.device)
             return self.model.forward(batch, self.cache, self.ops)
-        graph = self._graphs.pop((shape, self.cache.mode), None)
+        key = room, self.cache.mode
+        graph = self._graphs.pop(key, None)
         if graph is None:
-            return self._new_graph(shape).capture(steps)[: wanted.rows]
-        self._graphs[shape, self.cache.mode] = graph  # behind those that were used before
-        logits, replay_seconds = graph.replay(steps)
-        self.replay_timing.steps += 1
-        self.replay_timing.replay_seconds += replay_seconds
-        self.replay_timing.seconds += time.perf_counter() - started
-        return logits[: wanted.rows]
-
-    def _new_graph(self, shape: StepShape) -> StepGraph[Memory]:
-        if len(self._graphs) == MOST_GRAPHS:
-            del self._graphs[next(iter(self._graphs))]
-        graph = StepGraph(self.model, self.cache, self.ops, shape, self._table_width)
-        self._graphs[shape, self.cache.mode] = graph
-        return graph
+            graph = StepGraph(self.model, self.cache, self.ops, room, self._table_width)
+            logits = graph.capture(steps)
+            if len(self._graphs) == MOST_GRAPHS:
+                del self._graphs[next(iter(self._graphs))]
+        else:
+            logits, replay_seconds = graph.replay(steps)
+            self.replay_timing.steps += 1
+            self.replay_timing.replay_seconds += replay_seconds
+            self.replay_timing.seconds += time.perf_counter() - started
+        self._graphs[key] = graph  # behind those that were used before
+        return logits[: shape.rows]

@@ -1,4 +1,4 @@
-"""Steps of a few tokens, captured once for each shape and replayed without Python."""
+"""Steps captured once for each shape and replayed without Python."""
 
 import time
 from collections.abc import Sequence

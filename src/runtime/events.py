@@ -1,6 +1,7 @@
 """What happens to requests, in order: the engine's only output. Times are seconds on the engine's clock.
 
-Nobody changes an event. They are not `frozen`, as that takes three times as long to make, for each token."""
+Nobody changes an event. They are not `frozen`, as one of those takes three times as long to make, for each token.
+"""
 
 import json
 from dataclasses import asdict, dataclass

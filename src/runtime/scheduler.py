@@ -96,22 +96,20 @@ class InferenceScheduler:
 
         room = budget - len(decoding)  # beside one token of each
         for sequence, drafts in zip(decoding, propose(decoding, limit), strict=True):
+            room += 1
             if sequence in plan.preempted:
-                room += 1
                 continue
             tokens = sequence.tokens[sequence.computed :]
-            is_whole = len(tokens) <= 1 + room
+            is_whole = len(tokens) <= room
             drafts = drafts[:spare] if is_whole else []
             if drafts and not self.store.has_room(self.store.missing(sequence, len(sequence.tokens) + len(drafts))):
                 drafts = []  # a guess is not worth another sequence's blocks
             if self._grow(sequence, len(sequence.tokens) + len(drafts), plan):
-                fed = tokens[: 1 + room] + drafts
+                fed = tokens[:room] + drafts
                 is_asked = is_whole and not sequence.only_fills
                 plan.scheduled.append(Scheduled(sequence, fed, len(drafts), yields_token=is_asked))
-                room += 1 - len(fed)
+                room -= len(fed)
                 spare -= len(drafts)
-            else:
-                room += 1
         return sum([len(entry.tokens) for entry in plan.scheduled])
 
     def _schedule_prompts(self, budget: int, plan: Plan) -> None:

@@ -78,9 +78,9 @@ class Sampling:
         chosen = self.sampler.draw(logits, rows, self._masks(len(rows), first))
         refused = [run for run in runs if not self._keep(run, chosen)]
         if refused:
-            chosen = self.sampler.draw(logits, rows, self._masks(len(rows), refused))
+            again = self.sampler.draw(logits, rows, self._masks(len(rows), refused))
             for run in refused:
-                run.keep(chosen)
+                run.keep(again)
         return chosen
 
     def _needs_mask(self, sequence: Sequence) -> bool:
@@ -105,4 +105,3 @@ class Sampling:
         for run in runs:
             run.mask(bits)
         return bits
-
