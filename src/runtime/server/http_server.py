@@ -39,8 +39,8 @@ def serve(config: ServeConfig) -> None:
 def bind(config: HttpConfig) -> socket.socket:
     """The address is the server's from now on; it listens once it can answer. Raises ConfigError."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # By the protocol asyncio knows that it must not let the system wait for more to send: without it, a token goes out
-    # 40 ms after the one before.
+    # By the protocol asyncio knows that it must not let the system hold back what it sends until all before has been
+    # confirmed: on a connection that is used again, that took the first token 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
